@@ -1,0 +1,118 @@
+//! Passes over the operations.
+
+use quote::ToTokens;
+use syn::visit_mut::{self, VisitMut};
+use syn::{Expr, ImplItem, Item, Pat, Stmt, parse_quote};
+
+/// Takes the module `types` out of the generated file and lets the rest refer to the types crate instead. The count is
+/// of the items moved.
+pub(crate) fn split_types_module(items: &mut Vec<Item>) -> Result<Vec<Item>, String> {
+    let index = items
+        .iter()
+        .position(|item| matches!(item, Item::Mod(item) if item.ident == "types"))
+        .ok_or("no module `types`")?;
+    let Item::Mod(module) = items.remove(index) else {
+        return Err("no module `types`".to_owned());
+    };
+    let (_, types) = module.content.ok_or("the module `types` is empty")?;
+    items.insert(
+        index,
+        parse_quote!(
+            use layer_payments_types as types;
+        ),
+    );
+    Ok(types)
+}
+
+/// Drops the header `api-version`, which progenitor sends with every request and no document asked for. Where nothing
+/// else stands in the map of headers, the map goes too. The count is of the operations.
+pub(crate) fn drop_api_version_header(items: &mut [Item]) -> Result<usize, String> {
+    let mut count = 0;
+    for method in methods(items) {
+        let statements = &mut method.block.stmts;
+        let before = statements.len();
+        statements.retain(|statement| !statement_text(statement).contains("\"api-version\""));
+        if statements.len() == before {
+            continue;
+        }
+        count += 1;
+        let uses = statements
+            .iter()
+            .filter(|statement| statement_text(statement).contains("header_map"))
+            .count();
+        // What makes the map and what sends it: nobody puts anything into it.
+        if uses == 2 {
+            statements.retain(|statement| {
+                !matches!(statement, Stmt::Local(local) if matches!(&local.pat, Pat::Ident(pat) if pat.ident == "header_map"))
+            });
+            let mut drop = DropHeadersCall { dropped: 0 };
+            drop.visit_block_mut(&mut method.block);
+            if drop.dropped != 1 {
+                return Err(format!(
+                    "{} sends its headers in a new way",
+                    method.sig.ident
+                ));
+            }
+        }
+    }
+    Ok(count)
+}
+
+struct DropHeadersCall {
+    dropped: usize,
+}
+
+impl VisitMut for DropHeadersCall {
+    fn visit_expr_mut(&mut self, node: &mut Expr) {
+        if let Expr::MethodCall(call) = node
+            && call.method == "headers"
+            && call.args.to_token_stream().to_string() == "header_map"
+        {
+            *node = (*call.receiver).clone();
+            self.dropped += 1;
+        }
+        visit_mut::visit_expr_mut(self, node);
+    }
+}
+
+/// Drops `Client::new`, which panics if no HTTP client can be built and sets a timeout that nobody chose. The
+/// hand-written front builds the HTTP client. The count is of the functions.
+pub(crate) fn drop_panicking_constructor(items: &mut [Item]) -> usize {
+    let mut count = 0;
+    for item in items {
+        let Item::Impl(item) = item else { continue };
+        if item.trait_.is_some() {
+            continue;
+        }
+        let before = item.items.len();
+        item.items
+            .retain(|item| !matches!(item, ImplItem::Fn(function) if function.sig.ident == "new"));
+        count += before - item.items.len();
+    }
+    count
+}
+
+/// Drops the module `prelude`, which re-exports what the front hides. The count is of the modules.
+pub(crate) fn drop_prelude(items: &mut Vec<Item>) -> usize {
+    let before = items.len();
+    items.retain(|item| !matches!(item, Item::Mod(item) if item.ident == "prelude"));
+    before - items.len()
+}
+
+fn methods(items: &mut [Item]) -> impl Iterator<Item = &mut syn::ImplItemFn> {
+    items
+        .iter_mut()
+        .filter_map(|item| match item {
+            Item::Impl(item) if item.trait_.is_none() => Some(item),
+            _ => None,
+        })
+        .flat_map(|item| item.items.iter_mut())
+        .filter_map(|item| match item {
+            ImplItem::Fn(function) => Some(function),
+            _ => None,
+        })
+}
+
+fn statement_text(statement: &Stmt) -> String {
+    statement.to_token_stream().to_string()
+}

@@ -1,0 +1,109 @@
+//! The project's own tasks; `cargo xtask --help` lists them.
+//!
+//! One module a task. Each task is a function that takes the workspace's root and the task's options; this file only
+//! reads the command line, calls it, and turns its error into a message and an exit code.
+
+mod codegen;
+mod outputs;
+mod test;
+mod testdata;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::outputs::{Mode, Synced};
+
+/// The project's own tasks.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make the Rust code that follows from spec/layer-payments.yaml
+    ///
+    /// Writes crates/types/src/generated.rs (the data types, the index of operations) and
+    /// crates/client/src/generated.rs (the operations). Nobody edits these files: edit the document, run this command,
+    /// and commit both. A mistake in the document is reported with its file, line, column and JSON Pointer; all mistakes
+    /// are reported at once, and nothing is written. The same document makes the same bytes.
+    Codegen {
+        #[command(flatten)]
+        check: Check,
+        /// Print how much each pass changed
+        #[arg(long)]
+        verbose: bool,
+    },
+    /// Make tests/data/payments.csv, ten thousand plausible payments
+    ///
+    /// The same code makes the same bytes on every machine; nobody's customers are in it.
+    Testdata {
+        #[command(flatten)]
+        check: Check,
+    },
+    /// Run every check of the project, as CI does
+    ///
+    /// Formatting, generated files, lints, documentation and all tests, in the order in which they fail fastest. The
+    /// first failure ends the run and names the command that repeats it alone.
+    Test,
+}
+
+#[derive(Args)]
+struct Check {
+    /// Write nothing; fail with the difference if a file is not what the command would write
+    #[arg(long)]
+    check: bool,
+}
+
+impl Check {
+    fn mode(&self) -> Mode {
+        if self.check { Mode::Check } else { Mode::Write }
+    }
+}
+
+fn main() -> ExitCode {
+    let root = workspace_root();
+    let result = match Cli::parse().task {
+        Task::Codegen { check, verbose } => codegen::run(&root, check.mode(), verbose).map(report),
+        Task::Testdata { check } => testdata::run(&root, check.mode()).map(report),
+        Task::Test => test::run(&root).map_err(anyhow::Error::msg),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells what became of the files that a task makes.
+fn report(Synced { written, unchanged }: Synced) {
+    for path in &written {
+        eprintln!("wrote {path}");
+    }
+    if unchanged > 0 {
+        eprintln!(
+            "{unchanged} file{} up to date",
+            if unchanged == 1 { "" } else { "s" }
+        );
+    }
+}
+
+/// The folder that holds the workspace's manifest. Tasks work from any folder below it.
+pub(crate) fn workspace_root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    match manifest.parent() {
+        Some(root) => root.to_owned(),
+        None => manifest,
+    }
+}

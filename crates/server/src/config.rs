@@ -1,0 +1,141 @@
+//! What a server is started with.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// The settings of a [`Server`](crate::Server).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where payments are kept.
+    pub database: Database,
+    /// What clients have to send as bearer token.
+    pub token: Token,
+    /// The most payments of one bulk request; more are refused with 400. 1,000 unless set: Layer documents no limit, and
+    /// while a bulk is written, the other writers wait.
+    pub bulk_limit: usize,
+    /// The most bytes of a request's body; more are refused with 413. 10 MiB unless set.
+    pub body_limit: usize,
+}
+
+impl Config {
+    /// A configuration with the default limits.
+    pub fn new(database: Database, token: Token) -> Config {
+        Config {
+            database,
+            token,
+            bulk_limit: 1_000,
+            body_limit: 10 << 20,
+        }
+    }
+
+    /// Sets the most payments of one bulk request.
+    #[must_use]
+    pub fn bulk_limit(mut self, payments: usize) -> Config {
+        self.bulk_limit = payments;
+        self
+    }
+
+    /// Sets the most bytes of a request's body.
+    #[must_use]
+    pub fn body_limit(mut self, bytes: usize) -> Config {
+        self.body_limit = bytes;
+        self
+    }
+}
+
+/// Where payments are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A SQLite file, created if it isn't there. It must lie on a local disk: a write-ahead log needs shared memory.
+    File(PathBuf),
+    /// The memory of this process. Everything is gone with the server.
+    Memory,
+}
+
+/// The bearer token that clients have to send.
+///
+/// Only its SHA-256 is kept, so that it can't get into a log, and tokens are compared in constant time.
+#[derive(Clone)]
+pub struct Token {
+    digest: [u8; 32],
+}
+
+/// Why a text can't be a bearer token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidToken {
+    /// It is empty.
+    #[error("the token is empty; give at least one character")]
+    Empty,
+    /// It holds a character that a header can't carry.
+    #[error(
+        "the token holds a blank, a control character or one outside ASCII, which the Authorization header can't carry"
+    )]
+    Character,
+}
+
+impl Token {
+    /// Takes a token: one or more visible ASCII characters.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidToken`] for a text that no client could send in the `Authorization` header.
+    pub fn new(token: &str) -> Result<Token, InvalidToken> {
+        if token.is_empty() {
+            return Err(InvalidToken::Empty);
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidToken::Character);
+        }
+        Ok(Token {
+            digest: Sha256::digest(token).into(),
+        })
+    }
+
+    /// Whether `candidate` is this token. Takes the same time wherever the two differ, and whatever their lengths are.
+    pub(crate) fn accepts(&self, candidate: &[u8]) -> bool {
+        let candidate: [u8; 32] = Sha256::digest(candidate).into();
+        self.digest.ct_eq(&candidate).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_itself_is_accepted() {
+        let token = Token::new("secret-token").unwrap();
+        assert!(token.accepts(b"secret-token"));
+        for other in ["", "secret-toke", "secret-token ", "Secret-token"] {
+            assert!(!token.accepts(other.as_bytes()), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn unsendable_tokens_are_refused() {
+        assert_eq!(Token::new("").unwrap_err(), InvalidToken::Empty);
+        for text in ["a b", "a\n", "tök"] {
+            assert_eq!(Token::new(text).unwrap_err(), InvalidToken::Character);
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_token() {
+        let config = Config::new(Database::Memory, Token::new("secret-token").unwrap());
+        let text = format!("{config:?}");
+        assert!(
+            text.contains("Token(..)") && !text.contains("secret"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,361 @@
+//! From a request to [`Changes`]: every name becomes an id.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use layer_payments_types::{
+    AccountIdentifier, AdditionalFeeInput, AllocationInput, CreateInvoicePayment,
+    DedicatedRefundInput, RefundLineItemInput, RefundedPaymentFeeInput, TagKeyValue,
+    UpdateInvoicePayment,
+};
+use layer_payments_validation::Violation;
+use uuid::Uuid;
+
+use super::change::Changes;
+use super::payment::{
+    AdditionalFee, Allocation, Known, Metadata, Notes, Refund, RefundLine, RefundedFee, Tag,
+    TagDefinition, Tags, Target, whole_microseconds,
+};
+use crate::text::shortened;
+
+/// The names that a business uses. A name that is new to it is registered.
+pub(crate) trait Registry {
+    /// What can go wrong, a refusal of the request among it.
+    type Error: From<Refusal>;
+
+    /// The id of the ledger account with this identifier.
+    fn account(&mut self, identifier: &AccountIdentifier) -> Result<Uuid, Self::Error>;
+
+    /// The id of the invoice with this id, external id or both; at least one is given. `None` if the two belong to
+    /// different invoices.
+    fn invoice(
+        &mut self,
+        id: Option<Uuid>,
+        external_id: Option<&str>,
+    ) -> Result<Option<Uuid>, Self::Error>;
+
+    /// The definition of a tag's value. Display names count only where the dimension or the value is new.
+    fn tag(&mut self, tag: &TagKeyValue) -> Result<Arc<TagDefinition>, Self::Error>;
+
+    /// An id that was never given before.
+    fn new_id(&mut self) -> Uuid;
+
+    /// The time of the request, in whole microseconds.
+    fn now(&self) -> Timestamp;
+}
+
+/// Why the books refuse a request that is valid by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// A stable code in kebab-case.
+    pub(crate) code: &'static str,
+    /// A JSON Pointer into the request body.
+    pub(crate) pointer: String,
+    /// What is wrong and what would be right, for people.
+    pub(crate) message: String,
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Refusal {
+        Refusal {
+            code: violation.rule.code(),
+            pointer: violation.pointer,
+            message: violation.message,
+        }
+    }
+}
+
+/// What a request to record a payment changes in the payment that has its external id. Null means the same as left
+/// out: the property stays as it is.
+pub(crate) fn create<R: Registry>(
+    registry: &mut R,
+    request: CreateInvoicePayment,
+) -> Result<Changes, R::Error> {
+    let CreateInvoicePayment {
+        external_id,
+        paid_at,
+        method,
+        amount,
+        fee,
+        additional_fees,
+        processor,
+        payment_clearing_account_identifier,
+        redemption_account,
+        invoice_payments,
+        dedicated_refunds,
+        tags,
+        memo,
+        metadata,
+        reference_number,
+    } = request;
+    Ok(Changes {
+        external_id: external_id.map(Some),
+        paid_at: Some(whole_microseconds(paid_at)),
+        method: Some(method),
+        amount: Some(amount),
+        fee,
+        additional_fees: maybe(additional_fees, |fees| additional(registry, fees))?,
+        processor: processor.map(Some),
+        clearing_account: account(registry, payment_clearing_account_identifier)?.map(Some),
+        prepayment_account: account(registry, redemption_account)?.map(Some),
+        allocations: Some(allocations(registry, invoice_payments)?),
+        refunds: maybe(dedicated_refunds, |list| refunds(registry, list))?,
+        tags: maybe(tags, |list| self::tags(registry, list))?,
+        memo: memo.map(Some),
+        metadata: metadata.map(Metadata::from),
+        reference_number: reference_number.map(Some),
+    })
+}
+
+/// What an update changes. Null clears what can be cleared; `paid_at` and `amount` can't be, and a cleared fee is 0.
+pub(crate) fn update<R: Registry>(
+    registry: &mut R,
+    request: UpdateInvoicePayment,
+) -> Result<Changes, R::Error> {
+    let UpdateInvoicePayment {
+        external_id,
+        paid_at,
+        amount,
+        fee,
+        additional_fees,
+        method,
+        processor,
+        payment_clearing_account_identifier,
+        invoice_payments,
+        dedicated_refunds,
+        tags,
+        memo,
+        metadata,
+        reference_number,
+    } = request;
+    Ok(Changes {
+        external_id: external_id.into_change(),
+        paid_at: paid_at.into_option().map(whole_microseconds),
+        method,
+        amount: amount.into_option(),
+        fee: fee.into_change().map(Option::unwrap_or_default),
+        additional_fees: maybe(additional_fees, |fees| additional(registry, fees))?,
+        processor: processor.into_change(),
+        clearing_account: match payment_clearing_account_identifier.into_change() {
+            None => None,
+            Some(identifier) => Some(account(registry, identifier)?),
+        },
+        // An update can't name another redemption account.
+        prepayment_account: None,
+        allocations: maybe(invoice_payments, |list| allocations(registry, list))?,
+        refunds: maybe(dedicated_refunds, |list| refunds(registry, list))?,
+        tags: maybe(tags, |list| self::tags(registry, list))?,
+        memo: memo.into_change(),
+        metadata: metadata
+            .into_change()
+            .map(|metadata| metadata.map(Metadata::from).unwrap_or_default()),
+        reference_number: reference_number.into_change(),
+    })
+}
+
+/// Applies a fallible function to what is there.
+fn maybe<T, U, E>(
+    value: Option<T>,
+    resolve: impl FnOnce(T) -> Result<U, E>,
+) -> Result<Option<U>, E> {
+    value.map(resolve).transpose()
+}
+
+fn account<R: Registry>(
+    registry: &mut R,
+    identifier: Option<AccountIdentifier>,
+) -> Result<Option<Uuid>, R::Error> {
+    identifier
+        .map(|identifier| registry.account(&identifier))
+        .transpose()
+}
+
+fn additional<R: Registry>(
+    registry: &mut R,
+    fees: Vec<AdditionalFeeInput>,
+) -> Result<Vec<AdditionalFee>, R::Error> {
+    fees.into_iter()
+        .map(|fee| {
+            Ok(AdditionalFee {
+                account: registry.account(&fee.account)?,
+                fee_amount: fee.fee_amount,
+                description: fee.description,
+                is_passed_to_customer: fee.is_passed_to_customer.unwrap_or(false),
+            })
+        })
+        .collect()
+}
+
+fn allocations<R: Registry>(
+    registry: &mut R,
+    list: Vec<AllocationInput>,
+) -> Result<Vec<Allocation>, R::Error> {
+    list.into_iter()
+        .enumerate()
+        .map(|(index, allocation)| match allocation {
+            AllocationInput::LedgerAccount(ledger) => Ok(Allocation {
+                target: Target::LedgerAccount(registry.account(&ledger.account)?),
+                amount: ledger.amount,
+                notes: notes(
+                    registry,
+                    ledger.tags,
+                    ledger.memo,
+                    ledger.metadata.map(Metadata::from),
+                    ledger.reference_number,
+                )?,
+            }),
+            AllocationInput::Invoice(invoice) => {
+                let external_id = invoice.invoice_external_id.as_deref();
+                let target = registry
+                    .invoice(
+                        invoice.invoice_id,
+                        external_id.filter(|name| !name.is_empty()),
+                    )?
+                    .ok_or_else(|| Refusal {
+                        code: "invoice-ids-disagree",
+                        pointer: format!("/invoice_payments/{index}/invoice_external_id"),
+                        message: format!(
+                            "The invoice with the external id {:?} isn't the one with the id in `invoice_id`; name \
+                             one invoice, by either or by both of its own ids.",
+                            shortened(external_id.unwrap_or_default())
+                        ),
+                    })?;
+                Ok(Allocation {
+                    target: Target::Invoice(target),
+                    amount: invoice.amount,
+                    notes: notes(
+                        registry,
+                        invoice.tags,
+                        invoice.memo,
+                        invoice.metadata.map(Metadata::from),
+                        invoice.reference_number,
+                    )?,
+                })
+            }
+        })
+        .collect()
+}
+
+fn refunds<R: Registry>(
+    registry: &mut R,
+    list: Vec<DedicatedRefundInput>,
+) -> Result<Vec<Refund>, R::Error> {
+    list.into_iter()
+        .map(|refund| {
+            let DedicatedRefundInput {
+                external_id,
+                account_identifier,
+                line_items,
+                refunded_amount,
+                completed_at,
+                refund_processing_fee,
+                method,
+                processor,
+                refunded_payment_fees,
+                tags,
+                memo,
+                metadata,
+                reference_number,
+                payment_clearing_account_identifier,
+            } = refund;
+            Ok(Refund {
+                id: Known(registry.new_id()),
+                external_id,
+                account: account(registry, account_identifier)?,
+                lines: refund_lines(registry, line_items.unwrap_or_default())?,
+                refunded_amount,
+                completed_at: completed_at.map(whole_microseconds),
+                processing_fee: refund_processing_fee.unwrap_or_default(),
+                method,
+                processor,
+                refunded_fees: refunded_fees(registry, refunded_payment_fees.unwrap_or_default())?,
+                clearing_account: account(registry, payment_clearing_account_identifier)?,
+                notes: notes(
+                    registry,
+                    tags,
+                    memo,
+                    metadata.map(Metadata::from),
+                    reference_number,
+                )?,
+            })
+        })
+        .collect()
+}
+
+fn refund_lines<R: Registry>(
+    registry: &mut R,
+    lines: Vec<RefundLineItemInput>,
+) -> Result<Vec<RefundLine>, R::Error> {
+    lines
+        .into_iter()
+        .map(|line| {
+            let RefundLineItemInput {
+                amount,
+                external_id,
+                account_identifier,
+                prepayment_account_identifier,
+                tags,
+                memo,
+                metadata,
+                reference_number,
+            } = line;
+            Ok(RefundLine {
+                id: Known(registry.new_id()),
+                amount,
+                external_id,
+                account: account(registry, account_identifier)?,
+                prepayment_account: account(registry, prepayment_account_identifier)?,
+                notes: notes(
+                    registry,
+                    tags,
+                    memo,
+                    metadata.map(Metadata::from),
+                    reference_number,
+                )?,
+            })
+        })
+        .collect()
+}
+
+fn refunded_fees<R: Registry>(
+    registry: &mut R,
+    fees: Vec<RefundedPaymentFeeInput>,
+) -> Result<Vec<RefundedFee>, R::Error> {
+    fees.into_iter()
+        .map(|fee| {
+            Ok(RefundedFee {
+                account: registry.account(&fee.account)?,
+                fee_amount: fee.fee_amount,
+                description: fee.description,
+            })
+        })
+        .collect()
+}
+
+fn notes<R: Registry>(
+    registry: &mut R,
+    tags: Option<Vec<TagKeyValue>>,
+    memo: Option<String>,
+    metadata: Option<Metadata>,
+    reference_number: Option<String>,
+) -> Result<Notes, R::Error> {
+    Ok(Notes {
+        tags: self::tags(registry, tags.unwrap_or_default())?,
+        memo,
+        metadata: metadata.unwrap_or_default(),
+        reference_number,
+    })
+}
+
+fn tags<R: Registry>(registry: &mut R, list: Vec<TagKeyValue>) -> Result<Tags, R::Error> {
+    list.iter()
+        .map(|tag| {
+            Ok(Tag {
+                definition: registry.tag(tag)?,
+                id: registry.new_id(),
+                created_at: registry.now(),
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map(Tags)
+}

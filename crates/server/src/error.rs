@@ -1,0 +1,32 @@
+//! Why a server can't start or run.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::store;
+
+/// Why a server can't start or run. Says what failed and, through [`source`](std::error::Error::source), why.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(#[from] pub(crate) Kind);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("can't open the database {}", .path.display())]
+    OpenFile {
+        path: PathBuf,
+        source: store::OpenError,
+    },
+    #[error("can't set up the database in memory")]
+    OpenMemory(#[source] store::OpenError),
+    #[error("can't listen on {address}")]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("the server stopped listening")]
+    Serve(#[source] io::Error),
+    #[error("the database's set-up panicked")]
+    Panicked,
+}

@@ -1,0 +1,271 @@
+//! The operations: from a request to a reply.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use layer_payments_types::{
+    CreateInvoicePayment, Field, Idempotency, IdempotencyOutcome, ListMeta, Operation, PageOrder,
+    Pagination, SortOrder, UpdateInvoicePayment, WriteMeta,
+};
+use layer_payments_validation::{Violation, validate_bulk, validate_create, validate_update};
+use serde::Serialize;
+use serde_json::Map;
+use uuid::Uuid;
+
+use super::body::Shape;
+use super::outer::drain;
+use super::refusal::{Fault, Refusal};
+use super::{App, body, cursor, query};
+use crate::domain::books;
+use crate::store;
+use crate::text::shortened;
+
+type Params = Result<RawPathParams, RawPathParamsRejection>;
+
+/// `list_invoice_payments`
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let query = query::list(path_id(&params, "businessId")?, request.uri())?;
+    let (query, page) = app
+        .store
+        .read(move |connection| {
+            let page = query.read(connection)?;
+            Ok((query, page))
+        })
+        .await?;
+    let pagination = Pagination {
+        sort_by: Field::Value(query.sort_by.to_string()),
+        sort_order: Some(match query.sort_order {
+            SortOrder::Asc => PageOrder::Asc,
+            SortOrder::Desc => PageOrder::Desc,
+        }),
+        cursor: page.next.map(|last| cursor::encode(last, &query)).into(),
+        has_more: page.next.is_some(),
+        total_count: page.total.map_or(Field::Absent, Field::Value),
+        extra: Map::new(),
+    };
+    let meta = ListMeta {
+        pagination: Field::Value(pagination),
+        extra: Map::new(),
+    };
+    reply(StatusCode::OK, Data::Many(&page.documents), &meta)
+}
+
+/// `record_invoice_payment`
+pub(super) async fn record(
+    State(app): State<Arc<App>>,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let address = business_of(Operation::RecordInvoicePayment, &params, &request);
+    let (business, request) = or_drain(address, request).await?;
+    let payment: CreateInvoicePayment =
+        body::read(request, app.body_limit, Shape::Object, |payment| {
+            faults(validate_create(payment))
+        })
+        .await?;
+    let recorded = app
+        .store
+        .write(move |unit| books::record(&mut unit.books(business)?, payment))
+        .await?;
+    let status = match recorded.outcome {
+        IdempotencyOutcome::Created => StatusCode::CREATED,
+        _ => StatusCode::OK,
+    };
+    let meta = write_meta(vec![recorded.outcome]);
+    reply(status, Data::One(&recorded.document), &meta)
+}
+
+/// `bulk_create_invoice_payments`
+pub(super) async fn bulk(
+    State(app): State<Arc<App>>,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let address = business_of(Operation::BulkCreateInvoicePayments, &params, &request);
+    let (business, request) = or_drain(address, request).await?;
+    let limit = app.bulk_limit;
+    let payments: Vec<CreateInvoicePayment> = body::read(
+        request,
+        app.body_limit,
+        Shape::List,
+        move |payments: &Vec<CreateInvoicePayment>| check_bulk(payments, limit),
+    )
+    .await?;
+    let recorded = app
+        .store
+        .write(move |unit| {
+            let mut books = unit.books(business)?;
+            payments
+                .into_iter()
+                .enumerate()
+                .map(|(index, payment)| {
+                    books::record(&mut books, payment)
+                        .map_err(|error| error.under(&format!("/{index}")))
+                })
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+    let (documents, outcomes): (Vec<String>, Vec<IdempotencyOutcome>) = recorded
+        .into_iter()
+        .map(|recorded| (recorded.document, recorded.outcome))
+        .unzip();
+    reply(
+        StatusCode::OK,
+        Data::Many(&documents),
+        &write_meta(outcomes),
+    )
+}
+
+fn check_bulk(payments: &[CreateInvoicePayment], limit: usize) -> Vec<Fault> {
+    if payments.len() > limit {
+        return vec![Fault {
+            pointer: Some(String::new()),
+            code: Some("bulk-too-large"),
+            description: format!(
+                "The list holds {} payments; this server takes at most {limit} in a request.",
+                payments.len()
+            ),
+        }];
+    }
+    faults(validate_bulk(payments))
+}
+
+fn faults(violations: Vec<Violation>) -> Vec<Fault> {
+    violations.into_iter().map(Fault::from).collect()
+}
+
+/// `update_invoice_payment`
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let address = business_of(Operation::UpdateInvoicePayment, &params, &request)
+        .and_then(|business| Ok((business, path_id(&params, "paymentId")?)));
+    let ((business, id), request) = or_drain(address, request).await?;
+    let update: UpdateInvoicePayment =
+        body::read(request, app.body_limit, Shape::Object, |update| {
+            faults(validate_update(update))
+        })
+        .await?;
+    let result = app
+        .store
+        .write(move |unit| {
+            // An error takes back what looking for the payment may have registered.
+            books::update(&mut unit.books(business)?, id, update)?.ok_or(store::Error::NoPayment)
+        })
+        .await;
+    match result {
+        Ok(document) => reply(
+            StatusCode::OK,
+            Data::One(&document),
+            &WriteMeta {
+                idempotency: Field::Absent,
+                extra: Map::new(),
+            },
+        ),
+        Err(store::Error::NoPayment) => Err(Refusal::no_payment(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The business that a write is for. Refuses a query string, which writes don't have.
+fn business_of(operation: Operation, params: &Params, request: &Request) -> Result<Uuid, Refusal> {
+    query::none(operation, request.uri())?;
+    path_id(params, "businessId")
+}
+
+/// Goes on with a request whose address is right, or reads the body of one that is refused for it.
+async fn or_drain<T>(
+    address: Result<T, Refusal>,
+    request: Request,
+) -> Result<(T, Request), Refusal> {
+    match address {
+        Ok(address) => Ok((address, request)),
+        Err(refusal) => {
+            drain(request).await;
+            Err(refusal)
+        }
+    }
+}
+
+/// A UUID of the path, in the form with hyphens.
+fn path_id(params: &Params, name: &str) -> Result<Uuid, Refusal> {
+    let text = params
+        .as_ref()
+        .ok()
+        .and_then(|params| params.iter().find(|(known, _)| *known == name))
+        .map_or("", |(_, value)| value);
+    // The parser knows forms without hyphens too; one business has one address.
+    (text.len() == 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
+        .ok_or_else(|| {
+            Refusal::malformed(
+                "path-malformed",
+                format!(
+                    "{:?} in the path isn't a UUID; give the {name} as one, such as \
+                     3a9c378e-dc02-4700-9158-f629d632a83b.",
+                    shortened(text)
+                ),
+            )
+        })
+}
+
+fn write_meta(outcomes: Vec<IdempotencyOutcome>) -> WriteMeta {
+    WriteMeta {
+        idempotency: Field::Value(Idempotency {
+            outcomes,
+            extra: Map::new(),
+        }),
+        extra: Map::new(),
+    }
+}
+
+/// What a reply is about: documents that are JSON already.
+enum Data<'a> {
+    One(&'a str),
+    Many(&'a [String]),
+}
+
+/// Writes the envelope around documents, which are copied and not decoded again.
+fn reply<M: Serialize>(status: StatusCode, data: Data<'_>, meta: &M) -> Result<Response, Refusal> {
+    let meta = serde_json::to_string(meta).map_err(store::Error::from)?;
+    let documents = match data {
+        Data::One(document) => document.len(),
+        Data::Many(documents) => documents.iter().map(|document| document.len() + 1).sum(),
+    };
+    let mut body = String::with_capacity(documents + meta.len() + 24);
+    body.push_str("{\"data\":");
+    match data {
+        Data::One(document) => body.push_str(document),
+        Data::Many(documents) => {
+            body.push('[');
+            for (index, document) in documents.iter().enumerate() {
+                if index > 0 {
+                    body.push(',');
+                }
+                body.push_str(document);
+            }
+            body.push(']');
+        }
+    }
+    body.push_str(",\"meta\":");
+    body.push_str(&meta);
+    body.push('}');
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}

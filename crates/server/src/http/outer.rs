@@ -1,0 +1,191 @@
+//! What stands around every request: its id, the token, the envelope of errors, the log, and the net under panics.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::{FutureExt, StreamExt};
+use uuid::Uuid;
+
+use super::App;
+use super::refusal::Refusal;
+use crate::store::panic_text;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, answers it whatever happens, and logs it.
+pub(super) async fn answer(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    // The id is always the server's own: one that a client sends could be anything, in a log too.
+    let request_id = Uuid::now_v7();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    // A panic leaves nothing behind that another request could see: the store has its own net, and the rest of the
+    // state doesn't change.
+    let mut response = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Refusal::panicked(panic_text(panic.as_ref())).into_response());
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        write(&mut response, &refusal, request_id);
+        if refusal.status().is_server_error() {
+            tracing::error!(
+                %request_id,
+                error = refusal.cause().map(|cause| cause as &dyn std::error::Error),
+                "request failed"
+            );
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    tracing::info!(
+        %request_id,
+        %method,
+        route = route.as_ref().map_or("(none)", MatchedPath::as_str),
+        status = response.status().as_u16(),
+        micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+    response
+}
+
+/// Writes a refusal into its response.
+fn write(response: &mut Response, refusal: &Refusal, request_id: Uuid) {
+    // The envelope is made of strings and maps with string keys, which can always be written.
+    let body = serde_json::to_vec(&refusal.reply(request_id)).unwrap_or_default();
+    *response.body_mut() = Body::from(body);
+    let headers = response.headers_mut();
+    // The empty body that was here before had a length of its own.
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(challenge) = refusal.challenge() {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+}
+
+/// Lets a request through that has the token.
+pub(super) async fn authenticate(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_token(&app, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            drain(request).await;
+            refusal.into_response()
+        }
+    }
+}
+
+fn check_token(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Refusal::unauthorized(
+            false,
+            "The request has no Authorization header, or more than one. Send one, `Bearer` followed by a blank and \
+             the token.",
+        ));
+    };
+    let Some(token) = bearer(value.as_bytes()) else {
+        return Err(Refusal::unauthorized(
+            false,
+            "The Authorization header has another form than `Bearer` followed by a blank and the token.",
+        ));
+    };
+    if app.token.accepts(token) {
+        Ok(())
+    } else {
+        Err(Refusal::unauthorized(
+            true,
+            "The token isn't one of this server's. Send the one that it was started with.",
+        ))
+    }
+}
+
+/// The token of an `Authorization` header. The scheme's case doesn't matter (RFC 9110, section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(6)?;
+    let token = token.strip_prefix(b" ")?.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Reads the body of a request that is refused, within reason: a connection that is closed with unread data resets, and
+/// the client may lose the reply that says why. One that asks before it sends is told not to by the reply itself.
+pub(super) async fn drain(request: Request) {
+    const MOST: usize = 64 << 20;
+    const LONGEST: Duration = Duration::from_secs(5);
+    if request.headers().contains_key(EXPECT) {
+        return;
+    }
+    let mut stream = request.into_body().into_data_stream();
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(bytes)) = stream.next().await {
+            read += bytes.len();
+            if read > MOST {
+                break;
+            }
+        }
+    };
+    // Whether it ended or was given up makes no difference to the reply.
+    let _ = tokio::time::timeout(LONGEST, reading).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware;
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_says_nothing_of_it() {
+        let router = Router::new()
+            .route("/", get(panicking))
+            .layer(middleware::from_fn(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let serving = tokio::spawn(axum::serve(listener, router).into_future());
+        for _ in 0..2 {
+            let response = reqwest::get(&url).await.unwrap();
+            assert_eq!(response.status().as_u16(), 500);
+            let id = response.headers()[&X_REQUEST_ID]
+                .to_str()
+                .unwrap()
+                .to_owned();
+            let body: serde_json::Value = response.json().await.unwrap();
+            assert_eq!(body["meta"]["request_id"], id);
+            assert_eq!(body["errors"][0]["type"], "Internal");
+            assert!(body["errors"][0].get("error_enum").is_none());
+            assert!(!body.to_string().contains("inner secret"), "{body}");
+        }
+        serving.abort();
+    }
+
+    async fn panicking() -> &'static str {
+        panic!("an inner secret");
+    }
+
+    #[test]
+    fn bearer_tokens_are_found() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
+        for other in ["", "Bearer", "Bearer ", "Bearerabc", "Basic abc", "abc"] {
+            assert_eq!(bearer(other.as_bytes()), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Layer's invoice-payments API as a server that runs anywhere, with its data in one SQLite file.
+//!
+//! ```no_run
+//! use layer_payments_server::{Config, Database, Server, Token};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::new(Database::File("payments.db".into()), Token::new("local")?);
+//! let server = Server::bind(config, "127.0.0.1:8080".parse()?).await?;
+//! println!("listening on {}", server.local_addr());
+//! server.run(std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Three layers
+//!
+//! - `http` turns bytes into the types of [`layer_payments_types`] and results into bytes: routes (one an
+//!   [`Operation`](layer_payments_types::Operation), by an exhaustive match), the token, strict query strings and bodies,
+//!   the error envelope, request ids, cursors.
+//! - `domain` decides what a request does to a payment. It has no I/O and no clock: names are looked up through a trait,
+//!   the time and new ids come in as values. A request is resolved (stable names, external ids of invoices and tag keys
+//!   become ids) and applied; "unchanged" is equality before and after.
+//! - `store` keeps payments in SQLite. A request is one transaction.
+//!
+//! # The way of a write
+//!
+//! A request is read and validated where it arrives, then waits in a queue for the one thread that writes. That thread
+//! runs all waiting requests in one transaction, each in a savepoint, and commits with `synchronous=FULL` on a
+//! write-ahead log; only then are they answered. So an acknowledged payment is on disk and survives `kill -9` and a loss
+//! of power, and the wait for the disk is shared. A request that fails takes back its own work only. A commit that fails
+//! fails every request in it, with 500 or, where repeating may help, 503; nothing of them is kept, and the thread goes on.
+//! Reads run beside it on snapshots of what is committed.
+//!
+//! Two identical requests at the same moment make one payment: they meet in the same thread, and
+//! `UNIQUE (business_id, external_id)` stands behind it, also for another process on the same file.
+//!
+//! # What a reply is made of
+//!
+//! The payment's columns are the truth, and the reply's JSON is kept beside them, written in the same transaction. It
+//! can't get stale: everything it shows is the payment's own or fixed once named (the id of a stable name, the display
+//! names of a tag dimension, which are those of its first use). A list therefore copies text and rebuilds nothing. A
+//! release that shows payments otherwise, or changes the chart of accounts, has to write the documents anew in a migration.
+//!
+//! # What is not here yet
+//!
+//! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request
+//!   names for the first time is registered, never refused.
+//! - No payouts and no matches, so `included_in_payout=true` and `is_matched=true` find nothing.
+//! - Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the
+//!   payment's invoices in their order. A refund that gives no amount at all is kept and not shown.
+//! - One static token for all businesses; no rate limit; no routes beside the public API's.
+
+mod config;
+mod domain;
+mod error;
+mod http;
+mod store;
+mod text;
+
+pub use config::{Config, Database, InvalidToken, Token};
+pub use error::Error;
+pub use http::Server;

@@ -1,0 +1,660 @@
+//! Everything that isn't a success comes in the same envelope.
+
+use std::time::Duration;
+
+use layer_payments_server::Database;
+use reqwest::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{BUSINESS, INVOICE, TOKEN, TestServer, config, payment, send, with};
+
+fn raw(server: &TestServer, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+    server
+        .request(Method::POST, "")
+        .header(CONTENT_TYPE, "application/json")
+        .body(body)
+}
+
+#[tokio::test]
+async fn requests_without_the_token_are_refused() {
+    let server = TestServer::memory().await;
+    let url = server.payments_url();
+    for (authorization, challenge) in [
+        (None, "Bearer"),
+        (Some("Basic dGVzdA=="), "Bearer"),
+        (Some("Bearer"), "Bearer"),
+        (Some("Bearer test-toke"), "Bearer error=\"invalid_token\""),
+        (Some("Bearer test-token2"), "Bearer error=\"invalid_token\""),
+    ] {
+        for request in [
+            server.client.get(&url),
+            server.client.post(&url).json(&payment("p")),
+            server
+                .client
+                .patch(format!("{url}/{INVOICE}"))
+                .json(&json!({})),
+        ] {
+            let request = match authorization {
+                Some(value) => request.header("authorization", value),
+                None => request,
+            };
+            let reply = send(request).await;
+            reply.faults(401);
+            assert_eq!(reply.headers[WWW_AUTHENTICATE], challenge);
+            assert!(!reply.body.to_string().contains("test-toke"), "{reply:?}");
+        }
+    }
+    let twice = server
+        .client
+        .get(&url)
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .header("authorization", format!("Bearer {TOKEN}"));
+    send(twice).await.faults(401);
+    // The scheme's case doesn't matter.
+    let lower = server
+        .client
+        .get(&url)
+        .header("authorization", format!("bearer {TOKEN}"));
+    send(lower).await.ok();
+    assert_eq!(server.listed("").await.len(), 0);
+}
+
+#[tokio::test]
+async fn unknown_routes_and_wrong_methods() {
+    let server = TestServer::memory().await;
+    for path in [
+        "/",
+        "/v1",
+        "/v1/businesses",
+        "/v2/x?y=z",
+        "/v1/businesses/x/invoices/payments/",
+    ] {
+        let reply = send(
+            server
+                .client
+                .get(format!("{}{path}", server.base))
+                .bearer_auth(TOKEN),
+        )
+        .await;
+        assert_eq!(reply.faults(404)[0].1, "route-unknown", "{path}");
+    }
+    for (method, below, allowed) in [
+        (Method::DELETE, "", "GET,HEAD,POST"),
+        (Method::PUT, "", "GET,HEAD,POST"),
+        (Method::OPTIONS, "", "GET,HEAD,POST"),
+        (Method::GET, "/bulk", "POST"),
+        (Method::GET, &format!("/{INVOICE}"), "PATCH"),
+    ] {
+        let reply = send(server.request(method, below)).await;
+        assert_eq!(reply.faults(405)[0].1, "method-not-allowed");
+        assert_eq!(reply.headers[ALLOW], allowed, "{below}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_ids_in_the_path() {
+    let server = TestServer::memory().await;
+    for bad in [
+        "x",
+        "738ec216e8e548f2b7f2cdc89c96b3d4",
+        "738ec216-e8e5-48f2-b7f2-cdc89c96b3dz",
+        "%FF",
+    ] {
+        let url = format!("{}/v1/businesses/{bad}/invoices/payments", server.base);
+        let reply = send(server.client.get(url).bearer_auth(TOKEN)).await;
+        assert_eq!(reply.faults(400)[0].1, "path-malformed", "{bad}");
+    }
+    let reply = server.update("x", &json!({})).await;
+    assert_eq!(reply.faults(400)[0].1, "path-malformed");
+    let text = reply.body["errors"][0]["description"].as_str().unwrap();
+    assert!(text.contains("paymentId"), "{text}");
+    // Letters of either case.
+    let upper = server
+        .payments_url()
+        .replace(BUSINESS, &BUSINESS.to_uppercase());
+    send(server.client.get(upper).bearer_auth(TOKEN)).await.ok();
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_json() {
+    let server = TestServer::memory().await;
+    for (body, code) in [
+        (&b""[..], "body-empty"),
+        (b"  \n", "body-empty"),
+        (b"{", "malformed-json"),
+        (b"nope", "malformed-json"),
+        (b"{\"amount\": 1} trailing", "property-missing"),
+        (b"{\"external_id\": \"\xff\"}", "malformed-json"),
+        (b"\xef\xbb\xbf{}", "malformed-json"),
+    ] {
+        let reply = send(raw(&server, body)).await;
+        assert_eq!(
+            reply.faults(400)[0].1,
+            code,
+            "{}",
+            String::from_utf8_lossy(body)
+        );
+    }
+    for nested in ["[", "{\"metadata\":"] {
+        let reply = send(raw(&server, nested.repeat(100_000))).await;
+        reply.faults(400);
+    }
+    let deep = format!(
+        "{{\"paid_at\":\"2024-01-01T00:00:00Z\",\"method\":\"CASH\",\"amount\":1,\"invoice_payments\":[],\"metadata\":{}{}}}",
+        "{\"a\":".repeat(5_000),
+        "}".repeat(5_000)
+    );
+    assert_eq!(
+        send(raw(&server, deep)).await.faults(400)[0].1,
+        "malformed-json"
+    );
+}
+
+#[tokio::test]
+async fn media_types_other_than_json() {
+    let server = TestServer::memory().await;
+    let body = payment("p").to_string();
+    for content_type in [
+        Some("text/plain"),
+        Some("application/xml"),
+        Some("application/json; charset=latin1"),
+        Some("application/jsonp"),
+        None,
+    ] {
+        let request = server.request(Method::POST, "").body(body.clone());
+        let request = match content_type {
+            Some(value) => request.header(CONTENT_TYPE, value),
+            None => request,
+        };
+        let reply = send(request).await;
+        assert_eq!(
+            reply.faults(415)[0].1,
+            "media-type-unsupported",
+            "{content_type:?}"
+        );
+    }
+    let compressed = raw(&server, body.clone()).header("content-encoding", "gzip");
+    send(compressed).await.faults(415);
+    for content_type in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON;charset=\"UTF-8\"",
+    ] {
+        let request = server
+            .request(Method::POST, "")
+            .header(CONTENT_TYPE, content_type)
+            .body(body.clone());
+        send(request).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large() {
+    let server = TestServer::start(config(Database::Memory).body_limit(1_000)).await;
+    let memo = |length: usize| {
+        let empty = with(payment("p"), json!({"memo": ""})).to_string().len();
+        with(payment("p"), json!({"memo": "x".repeat(length - empty)})).to_string()
+    };
+    assert_eq!(memo(1_000).len(), 1_000);
+    send(raw(&server, memo(1_000))).await.ok();
+    assert_eq!(
+        send(raw(&server, memo(1_001))).await.faults(413)[0].1,
+        "body-too-large"
+    );
+    // So large that the client is still sending when the answer is known.
+    send(raw(&server, memo(20 << 20))).await.faults(413);
+    // Without an announced length.
+    let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap())
+        .await
+        .unwrap();
+    let head = format!(
+        "POST /v1/businesses/{BUSINESS}/invoices/payments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..3 {
+        let chunk = "x".repeat(500);
+        stream
+            .write_all(format!("{:x}\r\n{chunk}\r\n", chunk.len()).as_bytes())
+            .await
+            .unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("body-too-large"), "{answer}");
+    assert_eq!(server.listed("").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_told_not_to() {
+    let server = TestServer::memory().await;
+    for (token, status) in [(TOKEN, 413), ("wrong", 401)] {
+        let address = server.base.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/businesses/{BUSINESS}/invoices/payments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: 20000000\r\nExpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_told_even_while_the_body_is_sent() {
+    let server = TestServer::memory().await;
+    let request = server
+        .client
+        .post(server.payments_url())
+        .bearer_auth("wrong")
+        .header(CONTENT_TYPE, "application/json")
+        .body("x".repeat(5 << 20));
+    send(request).await.faults(401);
+    // And so is a wrong address.
+    let body = "x".repeat(5 << 20);
+    let malformed = server.payments_url().replace("738ec216-", "");
+    let url = format!("{malformed}/bulk");
+    let request = server
+        .client
+        .post(url)
+        .bearer_auth(TOKEN)
+        .body(body.clone());
+    send(request).await.faults(400);
+    let unknown = server
+        .client
+        .post(format!("{}/none", server.base))
+        .bearer_auth(TOKEN)
+        .body(body);
+    send(unknown).await.faults(404);
+}
+
+/// Checks one faulty body: where the fault is, its code, and a part of its description.
+async fn fault(server: &TestServer, body: &str) -> (String, String, String) {
+    let reply = send(raw(server, body.to_owned())).await;
+    let faults = reply.faults(400);
+    assert_eq!(faults.len(), 1, "{reply:#?}");
+    let description = reply.body["errors"][0]["description"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (pointer, code) = faults[0].clone();
+    (pointer, code, description)
+}
+
+#[tokio::test]
+async fn wrong_bodies_are_told_with_place_and_remedy() {
+    let server = TestServer::memory().await;
+    let fee = |fee: Value| with(payment("p"), json!({ "additional_fees": [fee] }));
+    let allocation =
+        |allocation: Value| with(payment("p"), json!({ "invoice_payments": [allocation] }));
+    for (body, pointer, code, part) in [
+        (json!([]), "", "value-malformed", "expected an object"),
+        (json!(7), "", "value-malformed", "expected an object"),
+        // By position, as serde would take them.
+        (
+            json!([
+                "p",
+                "2024-01-01T00:00:00Z",
+                "CASH",
+                9,
+                null,
+                null,
+                null,
+                null,
+                null,
+                [],
+                null,
+                null,
+                null,
+                null,
+                null
+            ]),
+            "",
+            "value-malformed",
+            "expected an object",
+        ),
+        (
+            with(payment("p"), json!({"tags": [["k", "v", null, null]]})),
+            "/tags/0",
+            "value-malformed",
+            "an object",
+        ),
+        (
+            with(
+                payment("p"),
+                json!({"redemption_account": ["StableName", "X"]}),
+            ),
+            "/redemption_account",
+            "value-malformed",
+            "an object",
+        ),
+        (json!({}), "", "property-missing", "`paid_at`"),
+        (
+            with(payment("p"), json!({"amount": "90"})),
+            "/amount",
+            "value-malformed",
+            "The value is string \"90\"; expected a whole number of cents",
+        ),
+        (
+            with(payment("p"), json!({"amount": 90.5})),
+            "/amount",
+            "value-malformed",
+            "a whole number of cents",
+        ),
+        (
+            with(payment("p"), json!({"amount": 9223372036854775808_u64})),
+            "/amount",
+            "value-malformed",
+            "fits into 64 bits",
+        ),
+        (
+            with(payment("p"), json!({"amount": null})),
+            "/amount",
+            "value-malformed",
+            "null",
+        ),
+        (
+            with(payment("p"), json!({"paid_at": "yesterday"})),
+            "/paid_at",
+            "value-malformed",
+            "RFC 3339",
+        ),
+        (
+            with(payment("p"), json!({"paid_at": 5})),
+            "/paid_at",
+            "value-malformed",
+            "RFC 3339",
+        ),
+        (
+            with(payment("p"), json!({"method": "cash"})),
+            "/method",
+            "value-unknown",
+            "`CASH`",
+        ),
+        (
+            with(payment("p"), json!({"memo": {}})),
+            "/memo",
+            "value-malformed",
+            "string",
+        ),
+        (
+            with(payment("p"), json!({"tags": {}})),
+            "/tags",
+            "value-malformed",
+            "a list",
+        ),
+        (
+            with(payment("p"), json!({"metadata": []})),
+            "/metadata",
+            "value-malformed",
+            "an object",
+        ),
+        (
+            with(payment("p"), json!({"ammount": 5})),
+            "/ammount",
+            "property-unknown",
+            "`amount`",
+        ),
+        (
+            with(payment("p"), json!({"a/b~c": 5})),
+            "/a~1b~0c",
+            "property-unknown",
+            "There is no property",
+        ),
+        (
+            with(payment("p"), json!({"tags": [{"key": "k"}]})),
+            "/tags/0",
+            "property-missing",
+            "`value`",
+        ),
+        (
+            fee(json!({"account": {"type": "StableName", "stable_name": "X"}, "fee_amount": "2"})),
+            "/additional_fees/0/fee_amount",
+            "value-malformed",
+            "a whole number",
+        ),
+        (
+            fee(json!({"account": {"type": "Bogus"}, "fee_amount": 2})),
+            "/additional_fees/0/account/type",
+            "value-unknown",
+            "`AccountId`",
+        ),
+        (
+            fee(json!({"account": {"type": "AccountId", "id": "x"}, "fee_amount": 2})),
+            "/additional_fees/0/account/id",
+            "value-malformed",
+            "a UUID",
+        ),
+        (
+            fee(json!({"account": {"type": "StableName", "stable_name": 1}, "fee_amount": 2})),
+            "/additional_fees/0/account/stable_name",
+            "value-malformed",
+            "a string",
+        ),
+        (
+            fee(json!({"account": {"type": "StableName"}, "fee_amount": 2})),
+            "/additional_fees/0/account",
+            "property-missing",
+            "`stable_name`",
+        ),
+        (
+            fee(
+                json!({"account": {"type": "StableName", "stable_name": "X", "name": "X"}, "fee_amount": 2}),
+            ),
+            "/additional_fees/0/account/name",
+            "property-unknown",
+            "`name`",
+        ),
+        (
+            allocation(json!({"invoice_id": "x", "amount": 1})),
+            "/invoice_payments/0/invoice_id",
+            "value-malformed",
+            "a UUID",
+        ),
+        (
+            allocation(json!({"invoice_id": INVOICE, "amount": "1"})),
+            "/invoice_payments/0/amount",
+            "value-malformed",
+            "a whole number",
+        ),
+        (
+            allocation(json!({"invoice_id": INVOICE})),
+            "/invoice_payments/0",
+            "property-missing",
+            "`amount`",
+        ),
+        (
+            allocation(json!({"invoice": INVOICE, "amount": 1})),
+            "/invoice_payments/0",
+            "allocation-target-missing",
+            "`invoice_id`",
+        ),
+        (
+            allocation(json!({"amount": 1})),
+            "/invoice_payments/0",
+            "allocation-target-missing",
+            "`invoice_id`",
+        ),
+        (
+            allocation(json!({"invoice_id": INVOICE, "amount": 1, "memmo": "x"})),
+            "/invoice_payments/0/memmo",
+            "property-unknown",
+            "`memo`",
+        ),
+        (
+            allocation(
+                json!({"account": {"type": "StableName", "stable_name": "X"}, "invoice_id": INVOICE, "amount": 1}),
+            ),
+            "/invoice_payments/0",
+            "allocation-target-ambiguous",
+            "both",
+        ),
+        (
+            allocation(json!({"account": {"type": "Bogus"}, "amount": 1})),
+            "/invoice_payments/0/account/type",
+            "value-unknown",
+            "`AccountId`",
+        ),
+        (
+            allocation(json!({"account": {"type": "AccountId", "id": 5}, "amount": 1})),
+            "/invoice_payments/0/account/id",
+            "value-malformed",
+            "a UUID",
+        ),
+        (
+            allocation(json!("x")),
+            "/invoice_payments/0",
+            "value-malformed",
+            "an object",
+        ),
+        (
+            with(payment(""), json!({})),
+            "/external_id",
+            "external-id-empty",
+            "empty",
+        ),
+        (
+            with(
+                payment("p"),
+                json!({"redemption_account": {"type": "StableName", "stable_name": ""}}),
+            ),
+            "/redemption_account/stable_name",
+            "stable-name-empty",
+            "empty",
+        ),
+    ] {
+        let (found_pointer, found_code, description) = fault(&server, &body.to_string()).await;
+        assert_eq!(
+            (found_pointer.as_str(), found_code.as_str()),
+            (pointer, code),
+            "{body}\n{description}"
+        );
+        assert!(description.contains(part), "{body}: {description}");
+    }
+    assert_eq!(server.listed("").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_property_that_stands_twice_is_refused_wherever_it_is() {
+    let server = TestServer::memory().await;
+    let whole = |inner: &str| {
+        format!("{{\"paid_at\":\"2024-01-01T00:00:00Z\",\"method\":\"CASH\",\"amount\":9,{inner}}}")
+    };
+    for (inner, pointer) in [
+        ("\"invoice_payments\":[],\"amount\":9", "/amount"),
+        ("\"invoice_payments\":[],\"am\\u006funt\":9", "/amount"),
+        (
+            "\"invoice_payments\":[{\"invoice_external_id\":\"i\",\"amount\":1,\"amount\":2}]",
+            "/invoice_payments/0/amount",
+        ),
+        (
+            "\"invoice_payments\":[],\"metadata\":{\"a\":[0,{\"b/c\":1,\"b/c\":1}]}",
+            "/metadata/a/1/b~1c",
+        ),
+        (
+            "\"invoice_payments\":[],\"tags\":[{\"key\":\"k\",\"value\":\"v\",\"value\":\"w\"}]",
+            "/tags/0/value",
+        ),
+    ] {
+        let (found, code, _) = fault(&server, &whole(inner)).await;
+        assert_eq!(
+            (found.as_str(), code.as_str()),
+            (pointer, "duplicate-property"),
+            "{inner}"
+        );
+    }
+    let many: Vec<String> = (0..100)
+        .map(|index| format!("\"k{}\":1", index % 99))
+        .collect();
+    let inner = format!(
+        "\"invoice_payments\":[],\"metadata\":{{{}}}",
+        many.join(",")
+    );
+    assert_eq!(fault(&server, &whole(&inner)).await.0, "/metadata/k0");
+}
+
+#[tokio::test]
+async fn long_values_are_shortened_in_errors() {
+    let server = TestServer::memory().await;
+    let long = "x".repeat(100_000);
+    for body in [
+        with(payment("p"), json!({ "amount": long })),
+        with(payment("p"), json!({ "method": long })),
+        with(payment("p"), json!({ long.as_str(): 1 })),
+    ] {
+        let reply = send(raw(&server, body.to_string())).await;
+        reply.faults(400);
+        assert!(reply.body.to_string().len() < 2_000);
+    }
+    let twice = json!([payment(&long), payment(&long)]);
+    let reply = server.bulk(&twice).await;
+    reply.faults(400);
+    assert!(reply.body.to_string().len() < 2_000);
+    let reply = server.list(&format!("?{}=1", "y".repeat(10_000))).await;
+    reply.faults(400);
+    assert!(reply.body.to_string().len() < 2_000);
+}
+
+#[tokio::test]
+async fn a_great_many_faults_are_told_up_to_a_number() {
+    let server = TestServer::memory().await;
+    let tags = vec![json!({"key": "", "value": "v"}); 1_234];
+    let reply = server
+        .record(&with(payment("p"), json!({ "tags": tags })))
+        .await;
+    let faults = reply.faults(400);
+    assert_eq!(faults.len(), 1_001);
+    assert_eq!(
+        faults[999],
+        ("/tags/999/key".to_owned(), "tag-empty".to_owned())
+    );
+    assert_eq!(faults[1_000].1, "more-faults");
+    let text = reply.body["errors"][1_000]["description"].as_str().unwrap();
+    assert!(text.starts_with("234 more"), "{text}");
+}
+
+#[tokio::test]
+async fn every_reply_has_a_request_id_of_its_own() {
+    let server = TestServer::memory().await;
+    let id = |reply: &crate::harness::Reply| reply.headers["x-request-id"].clone();
+    let sent = server
+        .request(Method::GET, "")
+        .header("x-request-id", "mine");
+    let (a, b) = (send(sent).await, server.list("?limit=0").await);
+    assert_ne!(id(&a), "mine");
+    assert_ne!(id(&a), id(&b));
+}
+
+#[tokio::test]
+async fn head_is_answered_without_a_body() {
+    let server = TestServer::memory().await;
+    let response = server.request(Method::HEAD, "").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.bytes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_broken_connection_leaves_the_server_well() {
+    let server = TestServer::memory().await;
+    let address = server.base.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/businesses/{BUSINESS}/invoices/payments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{\"amount\":"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(stream);
+    server.record(&payment("p")).await.ok();
+    assert_eq!(server.listed("").await, ["p"]);
+}

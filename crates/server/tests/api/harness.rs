@@ -1,0 +1,193 @@
+//! A server to test, and the few things that every test does with it.
+
+use std::path::Path;
+
+use layer_payments_server::{Config, Database, Server, Token};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const TOKEN: &str = "test-token";
+pub(crate) const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
+pub(crate) const INVOICE: &str = "3a9c378e-dc02-4700-9158-f629d632a83b";
+
+/// A running server. Stops when it is dropped; [`TestServer::stop`] also waits for its end.
+pub(crate) struct TestServer {
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+/// A reply as it came.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl TestServer {
+    pub(crate) async fn memory() -> TestServer {
+        TestServer::start(config(Database::Memory)).await
+    }
+
+    pub(crate) async fn file(path: &Path) -> TestServer {
+        TestServer::start(config(Database::File(path.to_owned()))).await
+    }
+
+    pub(crate) async fn start(config: Config) -> TestServer {
+        let server = Server::bind(config, "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        let base = format!("http://{}", server.local_addr());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = stopped.await;
+            };
+            server.run(shutdown).await.unwrap();
+        });
+        TestServer {
+            base,
+            client: reqwest::Client::new(),
+            stop: Some(stop),
+            running,
+        }
+    }
+
+    /// Stops the server the way that a signal does.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        self.running.await.unwrap();
+    }
+
+    pub(crate) fn payments_url(&self) -> String {
+        format!("{}/v1/businesses/{BUSINESS}/invoices/payments", self.base)
+    }
+
+    /// A request with the token, to a path below the payments of [`BUSINESS`].
+    pub(crate) fn request(&self, method: Method, below: &str) -> reqwest::RequestBuilder {
+        self.client
+            .request(method, format!("{}{below}", self.payments_url()))
+            .bearer_auth(TOKEN)
+    }
+
+    pub(crate) async fn record(&self, payment: &Value) -> Reply {
+        send(self.request(Method::POST, "").json(payment)).await
+    }
+
+    pub(crate) async fn bulk(&self, payments: &Value) -> Reply {
+        send(self.request(Method::POST, "/bulk").json(payments)).await
+    }
+
+    pub(crate) async fn update(&self, id: &str, update: &Value) -> Reply {
+        send(self.request(Method::PATCH, &format!("/{id}")).json(update)).await
+    }
+
+    /// Lists with a query string as it is, such as `?limit=1`.
+    pub(crate) async fn list(&self, query: &str) -> Reply {
+        send(self.request(Method::GET, query)).await
+    }
+
+    /// The external ids of a list, in its order.
+    pub(crate) async fn listed(&self, query: &str) -> Vec<String> {
+        self.list(query).await.ok().external_ids()
+    }
+}
+
+impl Reply {
+    #[track_caller]
+    pub(crate) fn ok(self) -> Reply {
+        assert!(self.status.is_success(), "{self:#?}");
+        self
+    }
+
+    /// The payment of a single reply.
+    pub(crate) fn payment(&self) -> &Value {
+        &self.body["data"]
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.body["data"]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn external_ids(&self) -> Vec<String> {
+        let payments = self.body["data"].as_array().unwrap();
+        payments
+            .iter()
+            .map(|payment| payment["external_id"].as_str().unwrap_or("").to_owned())
+            .collect()
+    }
+
+    pub(crate) fn outcomes(&self) -> Value {
+        self.body["meta"]["idempotency"]["outcomes"].clone()
+    }
+
+    /// Checks that this is an error with this status, in the envelope, with the same id in body and header; gives the
+    /// pairs of pointer and code.
+    #[track_caller]
+    pub(crate) fn faults(&self, status: u16) -> Vec<(String, String)> {
+        assert_eq!(self.status.as_u16(), status, "{self:#?}");
+        assert_eq!(self.headers["content-type"], "application/json");
+        assert!(self.body.get("data").is_none(), "{self:#?}");
+        assert_eq!(
+            self.body["meta"]["request_id"].as_str(),
+            self.headers["x-request-id"].to_str().ok()
+        );
+        let errors = self.body["errors"].as_array().unwrap();
+        assert!(!errors.is_empty());
+        errors
+            .iter()
+            .map(|error| {
+                assert!(!error["type"].as_str().unwrap().is_empty());
+                assert!(!error["description"].as_str().unwrap().is_empty());
+                if status < 500 {
+                    assert!(error["error_enum"].is_string(), "{error}");
+                }
+                let text = |name: &str| error["meta"][name].as_str().unwrap_or("").to_owned();
+                (text("pointer"), text("code"))
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn config(database: Database) -> Config {
+    Config::new(database, Token::new(TOKEN).unwrap())
+}
+
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Reply {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let headers = response.headers().clone();
+    assert!(headers.contains_key("x-request-id"));
+    let bytes = response.bytes().await.unwrap();
+    let body = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&bytes)));
+    Reply {
+        status,
+        headers,
+        body,
+    }
+}
+
+/// A small valid payment.
+pub(crate) fn payment(external_id: &str) -> Value {
+    json!({
+        "external_id": external_id,
+        "paid_at": "2024-02-27T02:22:55.163005Z",
+        "method": "CASH",
+        "amount": 9000,
+        "invoice_payments": [],
+    })
+}
+
+/// The same with other or further properties.
+pub(crate) fn with(mut value: Value, properties: Value) -> Value {
+    let (Value::Object(value_map), Value::Object(properties)) = (&mut value, properties) else {
+        panic!("both are objects");
+    };
+    value_map.extend(properties);
+    value
+}

@@ -1,0 +1,118 @@
+//! Where the generated operations meet the network: what is done to each request, how it's
+//! executed, and what is remembered of the reply.
+//!
+//! The generated code gives no status or headers for a reply whose body it can't decode, and can't
+//! pass an error of ours through. So [`exec`](ClientHooks::exec) reads the whole reply itself,
+//! leaves it in the call's [`Inner`] and hands the generated code a copy to decode; the front then
+//! makes the [`Error`](crate::Error) from what was left there. Whatever must happen around the
+//! exchange of one request and its reply (retries, a new token, limits) has its place in `exec`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Request, Response, StatusCode};
+
+use crate::generated;
+
+/// The longest reply that is read, in bytes. A page of 1,000 payments has a few megabytes; a reply
+/// beyond this is a fault, and reading on would only fill the memory.
+pub(crate) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// How much memory is set aside for a body at most, on no more evidence than its `Content-Length`.
+const MAX_RESERVED_BYTES: usize = 1024 * 1024;
+
+/// The state of one call, which the generated client carries through its hooks.
+///
+/// Each call has its own, so that what one leaves here can't be taken for another's.
+#[derive(Clone, Debug)]
+pub(crate) struct Inner {
+    /// The value of the `Authorization` header, marked as sensitive.
+    authorization: HeaderValue,
+    exchange: Arc<Mutex<Option<Exchange>>>,
+}
+
+/// A reply as it came, complete or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// Whether reading stopped at [`MAX_REPLY_BYTES`].
+    pub(crate) too_long: bool,
+}
+
+impl Inner {
+    pub(crate) fn new(authorization: HeaderValue) -> Inner {
+        Inner {
+            authorization,
+            exchange: Arc::default(),
+        }
+    }
+
+    /// What the call's reply was, as far as one arrived.
+    pub(crate) fn take_exchange(&self) -> Option<Exchange> {
+        self.exchange
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn put_exchange(&self, exchange: Exchange) {
+        *self.exchange.lock().unwrap_or_else(PoisonError::into_inner) = Some(exchange);
+    }
+}
+
+impl ClientHooks<Inner> for generated::Client {
+    async fn pre<E>(&self, request: &mut Request, _: &OperationInfo) -> Result<(), Error<E>> {
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, self.inner().authorization.clone());
+        Ok(())
+    }
+
+    async fn exec(&self, request: Request, _: &OperationInfo) -> reqwest::Result<Response> {
+        let mut response = self.client().execute(request).await?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        let end = read_body(&mut response, &mut body).await;
+        let body = Bytes::from(body);
+        let too_long = matches!(end, Ok(End::TooLong));
+        self.inner().put_exchange(Exchange {
+            status,
+            headers,
+            body: body.clone(),
+            too_long,
+        });
+        end?;
+        // The generated code looks at the status and the body alone; the headers wait in the
+        // exchange.
+        let mut copy = http::Response::new(body);
+        *copy.status_mut() = status;
+        Ok(Response::from(copy))
+    }
+}
+
+/// How the reading of a body ended.
+enum End {
+    Complete,
+    TooLong,
+}
+
+/// Reads the body into `body`, which also holds what came before an error.
+async fn read_body(response: &mut Response, body: &mut Vec<u8>) -> reqwest::Result<End> {
+    let announced = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0);
+    body.reserve(announced.min(MAX_RESERVED_BYTES));
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_REPLY_BYTES {
+            return Ok(End::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(End::Complete)
+}

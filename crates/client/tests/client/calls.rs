@@ -1,0 +1,365 @@
+//! The four operations: what is sent, and that whatever comes back is kept.
+
+use layer_payments_client::types::{self, IdempotencyOutcome, InvoicePaymentMethod, Operation};
+use layer_payments_client::{Client, Error};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use wiremock::matchers::{any, method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use crate::support::{
+    BUSINESS, PAYMENT, PAYMENTS_PATH, TOKEN, changes, client, create, envelope, payment,
+};
+
+/// A server that answers everything with this reply.
+async fn server(status: u16, body: &Value) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(status).set_body_json(body))
+        .mount(&server)
+        .await;
+    server
+}
+
+/// The one request that the server got.
+async fn request(server: &MockServer) -> Request {
+    let mut requests = server
+        .received_requests()
+        .await
+        .expect("requests are recorded");
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    requests.remove(0)
+}
+
+/// Calls the operation with the shared payloads.
+async fn call(client: &Client, operation: Operation) -> Result<(), Error> {
+    let payment = create("payment-1").0;
+    match operation {
+        Operation::ListInvoicePayments => client.list().send().await.map(drop),
+        Operation::RecordInvoicePayment => client.record(&payment).await.map(drop),
+        Operation::BulkCreateInvoicePayments => client.bulk(&[payment]).await.map(drop),
+        Operation::UpdateInvoicePayment => client.update(PAYMENT, &changes().0).await.map(drop),
+    }
+}
+
+#[tokio::test]
+async fn every_operation_has_a_method_that_calls_it() {
+    for operation in Operation::ALL {
+        let server = server(404, &envelope("There is no such business.")).await;
+        let error = call(&client(&server.uri()), operation)
+            .await
+            .expect_err("a 404 is an error");
+        let request = request(&server).await;
+
+        let path = operation.path();
+        let path = path
+            .replace("{businessId}", &BUSINESS.to_string())
+            .replace("{paymentId}", &PAYMENT.to_string());
+        assert_eq!(request.url.path(), path, "{operation:?}");
+        assert_eq!(request.method.as_str(), operation.method(), "{operation:?}");
+        assert_eq!(error.operation(), Some(operation));
+        assert!(error.to_string().starts_with(operation.id()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn each_call_carries_the_token_and_no_header_that_nobody_asked_for() {
+    for operation in Operation::ALL {
+        let server = server(200, &json!({"data": []})).await;
+        let client = Client::builder()
+            .base_url(server.uri())
+            .token(TOKEN)
+            .business_id(BUSINESS)
+            .user_agent("billing/2.4")
+            .build()
+            .expect("the settings are right");
+        // A bulk reply of no payments is no payment for a record, but the request is what counts
+        // here.
+        let _ = call(&client, operation).await;
+        let request = request(&server).await;
+
+        assert_eq!(request.headers["authorization"], format!("Bearer {TOKEN}"));
+        let product = concat!(
+            "billing/2.4 layer-payments-client/",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(request.headers["user-agent"], product);
+        let mut names: Vec<&str> = request.headers.keys().map(|name| name.as_str()).collect();
+        names.retain(|name| !["content-type", "content-length"].contains(name));
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["accept", "authorization", "host", "user-agent"],
+            "{operation:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_record_sends_the_payment_as_it_is_and_tells_new_from_known() {
+    let reply = json!({"data": payment(PAYMENT, "payment-1"), "meta": {"idempotency": {"outcomes": ["created"]}}});
+    let server = MockServer::start().await;
+    let response = ResponseTemplate::new(201)
+        .set_body_json(&reply)
+        .insert_header("X-Request-Id", "req-1")
+        .insert_header("X-RateLimit-Limit", "100")
+        .insert_header("X-RateLimit-Remaining", "97")
+        .insert_header("X-RateLimit-Reset", "1709000576");
+    Mock::given(method("POST"))
+        .and(path(PAYMENTS_PATH))
+        .respond_with(response)
+        .mount(&server)
+        .await;
+
+    let (payment, json) = create("payment-1");
+    let recorded = client(&server.uri())
+        .record(&payment)
+        .await
+        .expect("it's recorded");
+
+    assert_eq!(
+        request(&server).await.body_json::<Value>().expect("JSON"),
+        json
+    );
+    assert_eq!(recorded.status(), 201);
+    assert_eq!(recorded.request_id(), Some("req-1"));
+    assert_eq!(recorded.headers().rate_limit(), Some(100));
+    assert_eq!(recorded.headers().rate_limit_remaining(), Some(97));
+    assert_eq!(recorded.headers().rate_limit_reset(), Some(1_709_000_576));
+    assert_eq!(recorded.data.id, PAYMENT);
+    assert_eq!(recorded.data.amount, 9000);
+    let outcomes = recorded
+        .meta
+        .as_option()
+        .and_then(|meta| meta.idempotency.as_option());
+    assert_eq!(
+        outcomes.expect("our server tells").outcomes,
+        [IdempotencyOutcome::Created]
+    );
+    assert_eq!(
+        serde_json::to_value(recorded.into_inner()).expect("JSON"),
+        reply
+    );
+}
+
+#[tokio::test]
+async fn a_bulk_sends_an_array_and_keeps_the_order_of_the_reply() {
+    let second = Uuid::from_u128(2);
+    let reply = json!({"data": [payment(PAYMENT, "payment-1"), payment(second, "payment-2")]});
+    let server = server(200, &reply).await;
+    let (first, first_json) = create("payment-1");
+    let (other, other_json) = create("payment-2");
+
+    let recorded = client(&server.uri())
+        .bulk(&[first, other])
+        .await
+        .expect("they're recorded");
+
+    let request = request(&server).await;
+    assert_eq!(request.url.path(), format!("{PAYMENTS_PATH}/bulk"));
+    assert_eq!(
+        request.body_json::<Value>().expect("JSON"),
+        json!([first_json, other_json])
+    );
+    assert_eq!(
+        recorded
+            .data
+            .iter()
+            .map(|payment| payment.id)
+            .collect::<Vec<_>>(),
+        [PAYMENT, second]
+    );
+}
+
+#[tokio::test]
+async fn an_empty_bulk_is_refused_before_it_is_sent() {
+    let server = server(200, &json!({"data": []})).await;
+    let error = client(&server.uri())
+        .bulk(&[])
+        .await
+        .expect_err("there is nothing to record");
+    assert!(error.is_argument() && !error.is_outcome_unknown());
+    assert_eq!(
+        error.to_string(),
+        "bulk_create_invoice_payments: there are no payments to record; give at least one"
+    );
+    assert!(
+        server
+            .received_requests()
+            .await
+            .expect("requests are recorded")
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn an_update_tells_absent_null_and_empty_apart() {
+    let server = server(200, &json!({"data": payment(PAYMENT, "payment-1")})).await;
+    let (changes, json) = changes();
+    let updated = client(&server.uri())
+        .update(PAYMENT, &changes)
+        .await
+        .expect("it's changed");
+
+    let request = request(&server).await;
+    assert_eq!(request.url.path(), format!("{PAYMENTS_PATH}/{PAYMENT}"));
+    assert_eq!(request.body_json::<Value>().expect("JSON"), json);
+    assert_eq!(
+        updated.data.external_id.as_option().map(String::as_str),
+        Some("payment-1")
+    );
+}
+
+#[tokio::test]
+async fn another_business_is_a_clone_away() {
+    let server = server(200, &json!({"data": []})).await;
+    let other = Uuid::from_u128(7);
+    let client = client(&server.uri());
+    client
+        .with_business_id(other)
+        .list()
+        .send()
+        .await
+        .expect("a page");
+    assert_eq!(
+        request(&server).await.url.path(),
+        format!("/v1/businesses/{other}/invoices/payments")
+    );
+    assert_eq!(client.business_id(), BUSINESS);
+}
+
+#[tokio::test]
+async fn bare_bodies_are_read_like_enveloped_ones() {
+    let one = payment(PAYMENT, "payment-1");
+    let bare = server(200, &one).await;
+    let client_of_bare = client(&bare.uri());
+    let recorded = client_of_bare
+        .record(&create("payment-1").0)
+        .await
+        .expect("a bare payment");
+    assert_eq!(recorded.data.id, PAYMENT);
+    let updated = client_of_bare
+        .update(PAYMENT, &changes().0)
+        .await
+        .expect("a bare payment");
+    assert_eq!(serde_json::to_value(&updated.data).expect("JSON"), one);
+
+    let bare = server(200, &json!([one, payment(Uuid::from_u128(2), "payment-2")])).await;
+    let client_of_bare = client(&bare.uri());
+    let page = client_of_bare.list().send().await.expect("a bare list");
+    assert_eq!(page.data.len(), 2);
+    assert_eq!(serde_json::to_value(&page.data[0]).expect("JSON"), one);
+    let recorded = client_of_bare
+        .bulk(&[create("payment-1").0])
+        .await
+        .expect("a bare list");
+    assert_eq!(recorded.data.len(), 2);
+}
+
+/// A reply as Layer's documentation prints it, literally.
+fn documented(operation: Operation) -> (String, Value) {
+    let file = format!(
+        "{}/../../spec/examples/{}.reply.json",
+        env!("CARGO_MANIFEST_DIR"),
+        operation.id()
+    );
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let json = serde_json::from_str(&text).expect("JSON");
+    (text, json)
+}
+
+#[tokio::test]
+async fn the_documentations_own_replies_are_read_whole() {
+    let literal = async |operation| {
+        let (text, json) = documented(operation);
+        let server = MockServer::start().await;
+        let response = ResponseTemplate::new(200).set_body_raw(text, "application/json");
+        Mock::given(any())
+            .respond_with(response)
+            .mount(&server)
+            .await;
+        (client(&server.uri()), json, server)
+    };
+
+    let (client, json, _server) = literal(Operation::ListInvoicePayments).await;
+    let page = client
+        .list()
+        .send()
+        .await
+        .expect("the bare array of the list page");
+    assert_eq!(serde_json::to_value(&page.data).expect("JSON"), json);
+
+    let (client, json, _server) = literal(Operation::RecordInvoicePayment).await;
+    let recorded = client
+        .record(&create("payment-1").0)
+        .await
+        .expect("the record page's envelope");
+    assert_eq!(
+        serde_json::to_value(recorded.into_inner()).expect("JSON"),
+        json
+    );
+
+    let (client, json, _server) = literal(Operation::UpdateInvoicePayment).await;
+    let updated = client
+        .update(PAYMENT, &changes().0)
+        .await
+        .expect("the update page's envelope");
+    assert_eq!(updated.data.method, None, "the page leaves it out");
+    assert_eq!(
+        serde_json::to_value(updated.into_inner()).expect("JSON"),
+        json
+    );
+}
+
+#[tokio::test]
+async fn what_this_version_does_not_know_survives() {
+    let mut unknown = payment(PAYMENT, "payment-1");
+    unknown["method"] = json!("WIRE");
+    unknown["settled_in"] = json!({"currency": "CAD", "minor_units": [9000]});
+    unknown["allocations"][0]["discount"] = json!(1);
+    unknown["payouts"] = json!([{
+        "id": PAYMENT, "paid_out_amount": 1, "match": {"id": PAYMENT, "match_type": "CRYPTO_PAYMENT"}
+    }]);
+    let body = json!({"data": [unknown], "meta": {"pagination": {"has_more": false, "took_ms": 3}}, "warnings": ["old"]});
+    let server = server(200, &body).await;
+
+    let page = client(&server.uri())
+        .list()
+        .send()
+        .await
+        .expect("it's read");
+    assert_eq!(
+        page.data[0].method,
+        Some(InvoicePaymentMethod::Unknown("WIRE".to_owned()))
+    );
+    assert_eq!(page.data[0].extra["settled_in"]["currency"], "CAD");
+    assert_eq!(page.extra["warnings"], json!(["old"]));
+    assert_eq!(
+        serde_json::to_value(page.into_inner()).expect("JSON"),
+        body,
+        "nothing is lost or changed"
+    );
+}
+
+#[tokio::test]
+async fn calls_can_be_spawned_and_clones_share_a_client() {
+    let server = server(200, &json!({"data": payment(PAYMENT, "payment-1")})).await;
+    let client = client(&server.uri());
+    let calls = (0..8).map(|number| {
+        let client = client.clone();
+        tokio::spawn(async move { client.record(&create(&format!("payment-{number}")).0).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let reply: types::InvoicePaymentReply =
+            call.await.expect("no panic").expect("a reply").into_inner();
+        assert_eq!(reply.data.id, PAYMENT);
+    }
+    assert_eq!(
+        server
+            .received_requests()
+            .await
+            .expect("requests are recorded")
+            .len(),
+        8
+    );
+}

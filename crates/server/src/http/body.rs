@@ -321,8 +321,8 @@ pub(super) enum Shape {
 }
 
 /// Looks through a document for what decoding would let pass: a property that stands twice in its object (metadata
-/// keeps the last one), and a list where an object belongs (serde takes its elements for the properties by position).
-/// Leaves everything else to decoding, malformed JSON too.
+/// keeps the last one), and two forms that serde takes besides the documented ones: a list for an object (its elements by
+/// position) and `{"CASH": null}` for `"CASH"`. Leaves everything else to decoding, malformed JSON too.
 fn walk(bytes: &[u8], shape: Shape) -> Option<Fault> {
     let mut found = None;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -343,6 +343,8 @@ fn walk(bytes: &[u8], shape: Shape) -> Option<Fault> {
 enum Place {
     /// No list.
     Object,
+    /// Neither a list nor an object.
+    Text,
     /// A property's value: if it is a list, then one of objects.
     Property,
     /// Anything, as within metadata.
@@ -390,6 +392,8 @@ impl Walk<'_> {
 fn place_of(key: &str) -> Place {
     if key == "metadata" {
         Place::Free
+    } else if key == "method" {
+        Place::Text
     } else if key.contains("account") {
         Place::Object
     } else {
@@ -445,6 +449,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
                     "The value is a list; expected an object.",
                 ));
             }
+            Place::Text => {
+                return Err(self.report(
+                    String::new(),
+                    "value-malformed",
+                    "The value is a list; expected a text.",
+                ));
+            }
             Place::Property => Place::Object,
             Place::Free => Place::Free,
         };
@@ -462,6 +473,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
+        if self.place == Place::Text {
+            return Err(self.report(
+                String::new(),
+                "value-malformed",
+                "The value is an object; expected a text.",
+            ));
+        }
         let mut keys = Keys::default();
         while let Some(key) = entries.next_key_seed(Key)? {
             if keys.contains(&key) {
@@ -475,7 +493,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             }
             let place = match self.place {
                 Place::Free => Place::Free,
-                Place::Object | Place::Property => place_of(&key),
+                Place::Object | Place::Property | Place::Text => place_of(&key),
             };
             if let Err(error) = entries.next_value_seed(self.inner(place)) {
                 self.prepend(|pointer| push_key(pointer, &key));

@@ -1,0 +1,530 @@
+//! What can be asked of the program: commands, flags and their help.
+//!
+//! The environment variables are read in [`crate::connection`] and not here, because a flag that is given decides whether
+//! they count: with `--local` they don't.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use layer_payments_types::{Operation, PaymentMethod, SortKey, SortOrder};
+use uuid::Uuid;
+
+use crate::connection::MOST_PAYMENTS;
+
+/// Imports, lists, records and updates Layer invoice payments, and serves the API on this machine
+///
+/// Every command but `serve` talks to an API: Layer's own (--base-url, --token, --business), a server that you started
+/// (the same), or one that runs inside of the command on a database file (--local).
+#[derive(Debug, Parser)]
+#[command(
+    name = "layer-payments",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  layer-payments import payments.csv --local payments.db
+  layer-payments list --local payments.db --method CREDIT_CARD --paid-at-start 2024-01-01
+  layer-payments serve --db payments.db
+
+`layer-payments help COMMAND` tells more about a command, with examples.",
+    after_long_help = operations_help()
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Import(Import),
+    List(List),
+    Record(Record),
+    Update(Update),
+    Serve(Serve),
+}
+
+/// The command that does what an operation of the API does.
+///
+/// The match names every operation: one that the API description gains doesn't compile until it has a command.
+pub(crate) fn command_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::ListInvoicePayments => "list",
+        Operation::RecordInvoicePayment => "record",
+        Operation::BulkCreateInvoicePayments => "import",
+        Operation::UpdateInvoicePayment => "update",
+    }
+}
+
+fn operations_help() -> String {
+    let mut help = String::from(
+        "Examples:
+  layer-payments import payments.csv --local payments.db
+  layer-payments list --local payments.db --method CREDIT_CARD --paid-at-start 2024-01-01
+  layer-payments serve --db payments.db
+
+Commands and the operations of the API that they call:
+",
+    );
+    for operation in Operation::ALL {
+        let command = command_of(operation);
+        help.push_str(&format!(
+            "  {command:<7} {:<5} {}\n",
+            operation.method(),
+            operation.path()
+        ));
+    }
+    help.push_str(
+        "
+Data goes to standard output, everything else to standard error.
+
+Exit codes:
+  0  all well
+  1  some rows were rejected, or the command stopped half-way
+  2  nothing could be done",
+    );
+    help
+}
+
+/// Where the API is and who calls it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Where the API is")]
+pub(crate) struct Api {
+    /// Use no server but this database file, which is made if it isn't there
+    ///
+    /// Runs the API of `layer-payments serve` inside of this command. The LAYER_* variables don't count then.
+    #[arg(long, value_name = "DB", conflicts_with_all = ["base_url", "token"])]
+    pub(crate) local: Option<PathBuf>,
+
+    /// The API's address, such as <https://sandbox.layerfi.com>, from LAYER_BASE_URL unless given.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "The API's address, such as https://sandbox.layerfi.com [env: LAYER_BASE_URL]"
+    )]
+    pub(crate) base_url: Option<String>,
+
+    /// The access token [env: LAYER_TOKEN]
+    ///
+    /// The variable is the better place: other users of this machine can see the flags of a command.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<Secret>,
+
+    /// The business whose payments are meant; with --local there is a fixed one [env: LAYER_BUSINESS_ID]
+    #[arg(long, value_name = "UUID")]
+    pub(crate) business: Option<Uuid>,
+}
+
+/// A token, which no message shows.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The token itself, for the one who sends or checks it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret([redacted])")
+    }
+}
+
+/// Import payments from a CSV or JSON Lines file
+///
+/// Each row is checked first; those that are wrong are reported with row and column, and the others are sent, many in one
+/// request. A payment with an external_id is recorded once, however often it's imported: the second time it's found
+/// unchanged, or updated if the file has other values. So an import that was interrupted is completed by starting it again.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  Try it, with nothing but a file:
+    layer-payments import payments.csv --local payments.db
+
+  Into Layer's sandbox, with the token in LAYER_TOKEN:
+    layer-payments import payments.csv --base-url https://sandbox.layerfi.com \\
+        --business 738ec216-e8e5-48f2-b7f2-cdc89c96b3d4
+
+  From another program:
+    export-payments | layer-payments import - --format jsonl --local payments.db
+
+CSV: the first row names the columns, in any order. An empty cell leaves the property out. Rows are \
+numbered as a spreadsheet shows them. These must be there:
+  paid_at              2024-02-27T02:22:55Z
+  method               CASH, CHECK, CREDIT_CARD, ACH, CREDIT_BALANCE or OTHER
+  amount               cents: 9000 is 90.00
+These may be there:
+  external_id          your own id of the payment; makes importing it again safe
+  fee                  cents
+  processor            such as STRIPE
+  invoice_id, invoice_external_id
+                       the invoice that gets the whole amount
+  invoice_payments     instead of these, several allocations: the API's JSON array
+  additional_fees, dedicated_refunds
+                       the API's JSON arrays
+  tags                 department=sales; location=berlin, or the API's JSON array
+  memo, reference_number
+                       text
+  metadata             a JSON object
+  payment_clearing_account_identifier, redemption_account
+                       an account's stable name or id, or the API's JSON object
+  id, imported_at      passed over; `list --output csv` writes them
+
+JSON Lines: in each line the JSON object that the API takes for one payment.")]
+pub(crate) struct Import {
+    /// The file to import; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The file's format, where its name doesn't end with .csv, .jsonl or .ndjson
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ImportFormat>,
+
+    /// The most payments to send in one request [default: 25, or 500 with --local]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=MOST_PAYMENTS as i64))]
+    pub(crate) chunk: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// Comma-separated values with a header
+    Csv,
+    /// A JSON object a line
+    Jsonl,
+}
+
+/// List payments, all pages
+///
+/// Filters combine: a payment must pass all of them.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  layer-payments list --local payments.db
+  layer-payments list --local payments.db --paid-at-start 2024-01-01 --paid-at-end 2024-03-31 \\
+      --output csv > first-quarter.csv
+  layer-payments list --local payments.db --external-id payment-1 --output json
+  layer-payments list --local payments.db --sort-by amount --sort-order DESC --max 10
+
+The CSV has the columns that `import` takes, and id and imported_at. Importing it again changes nothing. \
+Refunds, payouts and whatever else the API adds to a payment are in the JSON forms only.")]
+pub(crate) struct List {
+    /// How to write the payments
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub(crate) output: ListFormat,
+
+    /// Stop after this many payments
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max: Option<u64>,
+
+    /// How many payments to ask for at a time
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000), default_value_t = 500)]
+    pub(crate) limit: u32,
+
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Which payments, and in which order")]
+pub(crate) struct Filters {
+    /// Only payments made by this method
+    #[arg(long, value_parser = one_of::<PaymentMethod>(&METHODS), hide_possible_values = false)]
+    pub(crate) method: Option<PaymentMethod>,
+
+    /// Only payments made at this time or later: 2024-01-31T08:00:00Z, or a day (UTC)
+    #[arg(long, value_name = "TIME", value_parser = start)]
+    pub(crate) paid_at_start: Option<Timestamp>,
+
+    /// Only payments made at this time or earlier; a day counts to its end
+    #[arg(long, value_name = "TIME", value_parser = end)]
+    pub(crate) paid_at_end: Option<Timestamp>,
+
+    /// Only the payment with this external id
+    #[arg(long, value_name = "ID")]
+    pub(crate) external_id: Option<String>,
+
+    /// Only payments with one of these reference numbers: CHK-1,CHK-2
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub(crate) reference_numbers: Option<Vec<String>>,
+
+    /// Only payments that are in a payout, or with `false` only those that are in none
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) included_in_payout: Option<bool>,
+
+    /// Only payments matched with a bank transaction, or with `false` only the others
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) is_matched: Option<bool>,
+
+    /// What orders the list [default: paid_at]
+    #[arg(long, value_parser = one_of::<SortKey>(&SORT_KEYS))]
+    pub(crate) sort_by: Option<SortKey>,
+
+    /// Which way the list runs [default: ASC]
+    #[arg(long, value_parser = one_of::<SortOrder>(&SORT_ORDERS))]
+    pub(crate) sort_order: Option<SortOrder>,
+}
+
+pub(crate) const METHODS: [&str; 6] = [
+    "CASH",
+    "CHECK",
+    "CREDIT_CARD",
+    "ACH",
+    "CREDIT_BALANCE",
+    "OTHER",
+];
+const SORT_KEYS: [&str; 3] = ["paid_at", "imported_at", "amount"];
+const SORT_ORDERS: [&str; 2] = ["ASC", "DESC"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// Columns for people
+    Table,
+    /// One JSON array
+    Json,
+    /// A JSON object a line
+    Jsonl,
+    /// The columns that `import` takes
+    Csv,
+}
+
+/// Record one payment
+///
+/// Prints the payment as the API has it. With an external_id, recording it again finds or updates it.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  layer-payments record payment.json --local payments.db
+  layer-payments record --local payments.db --json '{\"external_id\": \"payment-1\",
+      \"paid_at\": \"2024-02-27T02:22:55Z\", \"method\": \"CASH\", \"amount\": 9000,
+      \"invoice_payments\": [{\"invoice_external_id\": \"invoice-1001\", \"amount\": 9000}]}'")]
+pub(crate) struct Record {
+    #[command(flatten)]
+    pub(crate) body: Body,
+
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Change a payment
+///
+/// What the JSON object leaves out stays as it is; null clears; an empty list empties. Prints the payment as it is then.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  Clear the memo and correct the amount with its allocation:
+    layer-payments update e67c216b-28f4-4a0e-9a21-7f05c19e4c66 --local payments.db \\
+        --json '{\"memo\": null, \"amount\": 9500, \"invoice_payments\": [
+            {\"invoice_external_id\": \"invoice-1001\", \"amount\": 9500}]}'
+
+The id is the one that the API gave the payment. `layer-payments list --external-id ... --output json` shows it.")]
+pub(crate) struct Update {
+    /// The payment's id
+    pub(crate) payment_id: Uuid,
+
+    #[command(flatten)]
+    pub(crate) body: Body,
+
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// The JSON that a command sends, as text or in a file.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Body {
+    /// A file that holds the JSON object; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The JSON object itself
+    #[arg(long, value_name = "JSON")]
+    pub(crate) json: Option<String>,
+}
+
+/// Serve the API on this machine
+///
+/// Keeps payments in one SQLite file, which is made if it isn't there. A payment that was acknowledged survives a crash.
+/// Any business id is taken as it comes. Ctrl-C and SIGTERM finish the requests at hand, then end.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  layer-payments serve --db payments.db --token secret
+  curl -H 'Authorization: Bearer secret' \\
+    http://127.0.0.1:8080/v1/businesses/738ec216-e8e5-48f2-b7f2-cdc89c96b3d4/invoices/payments")]
+pub(crate) struct Serve {
+    /// The database file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+
+    /// The address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: std::net::SocketAddr,
+
+    /// The token that callers must send; without one, a new one is made and printed [env: LAYER_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<Secret>,
+}
+
+/// Reads one of a list of values, which the help shows and a wrong value is compared with.
+fn one_of<T>(values: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(values).try_map(|value| value.parse::<T>())
+}
+
+fn start(text: &str) -> Result<Timestamp, String> {
+    time(text, Time::midnight())
+}
+
+fn end(text: &str) -> Result<Timestamp, String> {
+    time(text, Time::MAX)
+}
+
+/// Reads a time, or a day and takes that time of it in UTC.
+fn time(text: &str, of_day: Time) -> Result<Timestamp, String> {
+    let wrong = || {
+        "give a time with its offset, such as 2024-01-31T08:00:00Z, or a day, such as 2024-01-31"
+            .to_owned()
+    };
+    // What has the length of a day is one; jiff would otherwise take the day out of a longer text too.
+    if text.len() == "2024-01-31".len() {
+        let day: Date = text.parse().map_err(|_| wrong())?;
+        return TimeZone::UTC
+            .to_timestamp(day.to_datetime(of_day))
+            .map_err(|_| wrong());
+    }
+    text.parse().map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_operation_has_a_command_that_exists() {
+        let cli = Cli::command();
+        for operation in Operation::ALL {
+            let name = command_of(operation);
+            assert!(
+                cli.find_subcommand(name).is_some(),
+                "{}: no command `{name}`",
+                operation.id()
+            );
+        }
+    }
+
+    #[test]
+    fn every_filter_of_the_api_is_a_flag() {
+        let cli = Cli::command();
+        let list = cli.find_subcommand("list").unwrap();
+        let flags: Vec<_> = list
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .collect();
+        for parameter in Operation::ListInvoicePayments.parameters() {
+            let expected = match parameter.name {
+                "businessId" => "business",
+                // The command follows the pages itself, and counts what it lists.
+                "cursor" | "show_total_count" => continue,
+                name => &name.replace('_', "-"),
+            };
+            assert!(flags.contains(&expected), "--{expected} is missing");
+        }
+    }
+
+    #[test]
+    fn values_are_those_of_the_types() {
+        for method in METHODS {
+            assert_eq!(method.parse::<PaymentMethod>().unwrap().to_string(), method);
+        }
+        for key in SORT_KEYS {
+            assert_eq!(key.parse::<SortKey>().unwrap().to_string(), key);
+        }
+        for order in SORT_ORDERS {
+            assert_eq!(order.parse::<SortOrder>().unwrap().to_string(), order);
+        }
+    }
+
+    #[test]
+    fn a_local_database_excludes_a_server() {
+        for flags in ["--base-url http://127.0.0.1:1", "--token t"] {
+            let error = parse(&format!("layer-payments list --local a.db {flags}")).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+        }
+        let business = "--business 738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
+        assert!(parse(&format!("layer-payments list --local a.db {business}")).is_ok());
+    }
+
+    #[test]
+    fn a_day_is_a_time() {
+        assert_eq!(
+            start("2024-02-29").unwrap().to_string(),
+            "2024-02-29T00:00:00Z"
+        );
+        assert_eq!(
+            end("2024-02-29").unwrap().to_string(),
+            "2024-02-29T23:59:59.999999999Z"
+        );
+        assert_eq!(
+            start("2024-02-29T01:00:00+02:00").unwrap().to_string(),
+            "2024-02-28T23:00:00Z"
+        );
+        for wrong in [
+            "",
+            "2024",
+            "2023-02-29",
+            "2024-02-29T01:00:00",
+            "yesterday",
+            "2024-02-29T",
+        ] {
+            assert!(
+                start(wrong).unwrap_err().contains("2024-01-31"),
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_message_shows_a_token() {
+        let cli =
+            parse("layer-payments list --base-url http://127.0.0.1:1 --token hush-hush").unwrap();
+        assert!(!format!("{cli:?}").contains("hush"), "{cli:?}");
+    }
+}

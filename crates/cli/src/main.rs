@@ -1,0 +1,87 @@
+//! `layer-payments`: imports, lists, records and updates Layer invoice payments, and serves the API on this machine.
+
+mod args;
+mod connection;
+mod import;
+mod list;
+mod output;
+mod records;
+mod rows;
+mod serve;
+mod single;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::{Cli, Command};
+use crate::output::ReaderGone;
+
+/// How a command ended. What didn't even begin is an error, and exit code 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All of it was done.
+    Well,
+    /// Some of it was done: rows were rejected, or the command stopped half-way.
+    Partly,
+    /// None of it was done, which the command has said already.
+    Failed,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(&cli.command);
+    let exit = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let result = runtime.block_on(run(cli.command));
+            // A thread may still wait for input that never comes.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(anyhow::Error::new(error).context("starting")),
+    };
+    match exit {
+        Ok(Exit::Well) => ExitCode::SUCCESS,
+        Ok(Exit::Partly) => ExitCode::from(1),
+        Ok(Exit::Failed) => ExitCode::from(2),
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Import(args) => import::run(args).await,
+        Command::List(args) => list::run(args).await,
+        Command::Record(args) => single::record(args).await,
+        Command::Update(args) => single::update(args).await,
+        Command::Serve(args) => serve::run(args).await,
+    }
+}
+
+/// Sends the server's log to standard error. `RUST_LOG` chooses what is in it.
+fn log(command: &Command) {
+    let usual = match command {
+        Command::Serve(_) => LevelFilter::INFO,
+        Command::Import(_) | Command::List(_) | Command::Record(_) | Command::Update(_) => {
+            LevelFilter::ERROR
+        }
+    };
+    let filter = EnvFilter::builder()
+        .with_default_directive(usual.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(
+            io::IsTerminal::is_terminal(&io::stderr())
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        )
+        .init();
+}

@@ -1,0 +1,586 @@
+//! What each column, each mistake and each reply becomes.
+
+use std::io::BufReader;
+
+use super::*;
+
+const INVOICE: &str = "3a9c378e-dc02-4700-9158-f629d632a83b";
+const ACCOUNT: &str = "50448df3-6f86-445e-b48f-0e80153e5d42";
+
+fn read(format: Format, text: impl Into<Vec<u8>>) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Rows::new(format, Cursor::new(text.into()))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(row);
+    }
+    Ok(found)
+}
+
+/// The payments of a file in which nothing is wrong.
+fn payments(format: Format, text: &str) -> Vec<CreateInvoicePayment> {
+    let rows = read(format, text).unwrap();
+    rows.into_iter().map(|row| row.payment.unwrap()).collect()
+}
+
+/// What is wrong in a file, a line each.
+fn mistakes(format: Format, text: impl Into<Vec<u8>>) -> Vec<String> {
+    let rows = read(format, text).unwrap();
+    let wrong = rows.into_iter().filter_map(|row| row.payment.err());
+    wrong.flatten().map(|error| error.to_string()).collect()
+}
+
+fn header_error(text: impl Into<Vec<u8>>) -> String {
+    format!("{:#}", read(Format::Csv, text).unwrap_err())
+}
+
+/// A payment of 90.00 in cash, and the column with the cell.
+fn with(column: &str, cell: &str) -> String {
+    let cell = cell.replace('"', "\"\"");
+    format!("paid_at,method,amount,{column}\n2024-02-27T02:22:55Z,CASH,9000,\"{cell}\"\n")
+}
+
+/// The payment of [`with`] as JSON, which is how the API sees it.
+fn sent(column: &str, cell: &str) -> Value {
+    let [payment] = payments(Format::Csv, &with(column, cell))
+        .try_into()
+        .unwrap();
+    serde_json::to_value(payment).unwrap()
+}
+
+/// The one mistake in the column.
+fn mistake(column: &str, cell: &str) -> String {
+    let [mistake] = mistakes(Format::Csv, with(column, cell))
+        .try_into()
+        .unwrap();
+    mistake
+}
+
+#[test]
+fn each_column_becomes_its_property() {
+    let full = json!({
+        "external_id": "payment-1",
+        "paid_at": "2024-02-27T02:22:55.163005Z",
+        "method": "CREDIT_BALANCE",
+        "amount": 9000,
+        "fee": 290,
+        "processor": "STRIPE",
+        "invoice_payments": [{"invoice_id": INVOICE, "invoice_external_id": "invoice-1", "amount": 9000}],
+        "additional_fees": [{"account": {"type": "StableName", "stable_name": "BANK_FEES"}, "fee_amount": 25}],
+        "tags": [{"key": "department", "value": "sales"}],
+        "memo": "two\nlines",
+        "metadata": {"order": "A-1"},
+        "reference_number": "CHK-1",
+        "payment_clearing_account_identifier": {"type": "StableName", "stable_name": "BANK_ACCOUNTS"},
+        "redemption_account": {"type": "AccountId", "id": ACCOUNT},
+        "dedicated_refunds": [{"external_id": "refund-1", "refunded_amount": 90}],
+    });
+    // The order of the columns is the file's own affair.
+    let text = format!(
+        "redemption_account,dedicated_refunds,payment_clearing_account_identifier,reference_number,metadata,memo,tags,\
+         additional_fees,invoice_external_id,invoice_id,processor,fee,amount,method,paid_at,external_id,id,imported_at\n\
+         {ACCOUNT},\"[{{\"\"external_id\"\":\"\"refund-1\"\",\"\"refunded_amount\"\":90}}]\",BANK_ACCOUNTS,CHK-1,\
+         \"{{\"\"order\"\":\"\"A-1\"\"}}\",\"two\nlines\",department=sales,\
+         \"[{{\"\"account\"\":{{\"\"type\"\":\"\"StableName\"\",\"\"stable_name\"\":\"\"BANK_FEES\"\"}},\"\"fee_amount\"\":25}}]\",\
+         invoice-1,{INVOICE},STRIPE,290,9000,CREDIT_BALANCE,2024-02-27T02:22:55.163005Z,payment-1,whatever,whenever\n"
+    );
+    let [payment] = payments(Format::Csv, &text).try_into().unwrap();
+    assert_eq!(serde_json::to_value(&payment).unwrap(), full);
+
+    let [payment] = payments(Format::JsonLines, &full.to_string())
+        .try_into()
+        .unwrap();
+    assert_eq!(serde_json::to_value(&payment).unwrap(), full);
+}
+
+#[test]
+fn an_empty_cell_leaves_the_property_out() {
+    let bare = json!({"paid_at": "2024-02-27T02:22:55Z", "method": "CASH", "amount": 9000, "invoice_payments": []});
+    for column in Column::ALL
+        .into_iter()
+        .filter(|column| !Column::REQUIRED.contains(column))
+    {
+        assert_eq!(sent(column.name(), ""), bare, "{column:?}");
+    }
+    // Text is kept as it is, and blanks are text.
+    assert_eq!(sent("memo", " ")["memo"], " ");
+    assert_eq!(sent("external_id", " a ")["external_id"], " a ");
+    assert_eq!(sent("fee", " 20 ")["fee"], 20);
+}
+
+#[test]
+fn allocations_come_from_one_column_or_the_other() {
+    let allocation = |cell: &str, column: &str| sent(column, cell)["invoice_payments"].clone();
+    assert_eq!(
+        allocation(INVOICE, "invoice_id"),
+        json!([{"invoice_id": INVOICE, "amount": 9000}])
+    );
+    assert_eq!(
+        allocation("INV 1", "invoice_external_id"),
+        json!([{"invoice_external_id": "INV 1", "amount": 9000}])
+    );
+    let several = json!([
+        {"invoice_external_id": "INV 1", "amount": 5000, "memo": "first"},
+        {"account": {"type": "StableName", "stable_name": "TIPS"}, "amount": 4000},
+    ]);
+    assert_eq!(
+        allocation(&several.to_string(), "invoice_payments"),
+        several
+    );
+    assert_eq!(allocation("[]", "invoice_payments"), json!([]));
+
+    let both = format!(
+        "paid_at,method,amount,invoice_id,invoice_payments\n2024-02-27T02:22:55Z,CASH,9000,{INVOICE},[]\n"
+    );
+    assert_eq!(
+        mistakes(Format::Csv, both),
+        [
+            "row 2, column invoice_payments: the cell and invoice_id are both filled; fill one of them"
+        ]
+    );
+    assert_eq!(
+        mistake("invoice_id", "INV 1"),
+        "row 2, column invoice_id: \"INV 1\" isn't a UUID; your own id of the invoice belongs in the column \
+         invoice_external_id"
+    );
+}
+
+#[test]
+fn accounts_are_ids_names_or_json() {
+    for column in ["payment_clearing_account_identifier", "redemption_account"] {
+        let account = |cell: &str| sent(column, cell)[column].clone();
+        assert_eq!(
+            account(ACCOUNT),
+            json!({"type": "AccountId", "id": ACCOUNT})
+        );
+        assert_eq!(
+            account("BANK_ACCOUNTS"),
+            json!({"type": "StableName", "stable_name": "BANK_ACCOUNTS"})
+        );
+        let odd = json!({"type": "StableName", "stable_name": ACCOUNT});
+        assert_eq!(account(&odd.to_string()), odd);
+        assert_eq!(
+            mistake(column, "{\"type\": \"StableName\"}"),
+            format!("row 2, column {column}: missing field `stable_name`")
+        );
+    }
+}
+
+#[test]
+fn tags_have_a_short_form() {
+    let tags = |cell: &str| sent("tags", cell)["tags"].clone();
+    let two = json!([{"key": "a", "value": "1"}, {"key": "b c", "value": "2=3"}]);
+    assert_eq!(tags("a=1; b c = 2=3 ;"), two);
+    assert_eq!(tags(&two.to_string()), two);
+    assert_eq!(tags("[]"), json!([]));
+    for wrong in ["a", "a=", "=1", "a=1; b"] {
+        let mistake = mistake("tags", wrong);
+        assert!(mistake.starts_with("row 2, column tags: \""), "{mistake}");
+        assert!(
+            mistake.ends_with("isn't a tag; write key=value, and `; ` between two of them"),
+            "{mistake}"
+        );
+    }
+}
+
+#[test]
+fn each_mistake_is_told_by_row_and_column_with_what_would_be_right() {
+    let text = "paid_at,method,amount,fee\n\
+                2024-02-27,CREDITCARD,90.00,x\n\
+                \n\
+                ,,,\n\
+                2024-02-27T02:22:55Z,,9000,0\n\
+                2024-02-27T02:22:55Z,CASH,99999999999999999999,-5\n\
+                2024-02-27T02:22:55Z,CASH,\"9,000\",0\n\
+                2024-02-27T02:22:55Z,CASH,9000,-5\n";
+    assert_eq!(
+        mistakes(Format::Csv, text),
+        [
+            "row 2, column paid_at: \"2024-02-27\" isn't a time with its offset from UTC; write it as \
+             2024-02-27T02:22:55Z or 2024-02-27T04:22:55+02:00",
+            "row 2, column method: \"CREDITCARD\" isn't a method; did you mean CREDIT_CARD? The methods are CASH, CHECK, \
+             CREDIT_CARD, ACH, CREDIT_BALANCE, OTHER",
+            "row 2, column amount: 90.00 isn't a whole number; amounts are in cents, so write 9000",
+            "row 2, column fee: \"x\" isn't a whole number of cents; write 90.00 as 9000, with digits alone",
+            "row 5, column method: the cell is empty; give how the customer paid, such as CREDIT_CARD",
+            "row 6, column amount: 99999999999999999999 doesn't fit a signed 64-bit integer, which ends at \
+             9223372036854775807",
+            "row 7, column amount: \"9,000\" isn't a whole number of cents; write 90.00 as 9000, with digits alone",
+            "row 8, column fee: The value is -5 cents; it must be 0 or more.",
+        ]
+    );
+}
+
+#[test]
+fn json_cells_say_where_they_are_wrong() {
+    assert_eq!(
+        mistake("additional_fees", "[{\"fee_amount\": 1}]"),
+        "row 2, column additional_fees at /0: missing field `account`"
+    );
+    assert_eq!(
+        mistake(
+            "dedicated_refunds",
+            "[{\"line_items\": [{\"amount\": 1.5}]}]"
+        ),
+        "row 2, column dedicated_refunds at /0/line_items/0/amount: invalid type: floating point `1.5`, expected a whole \
+         number"
+    );
+    assert_eq!(
+        mistake("metadata", "[1]"),
+        "row 2, column metadata: invalid type: JSON array, expected a JSON object"
+    );
+    assert_eq!(
+        mistake("metadata", "{\"a\": 1"),
+        "row 2, column metadata: this isn't JSON: EOF while parsing an object at character 7"
+    );
+    assert_eq!(
+        mistake("invoice_payments", "[] []"),
+        "row 2, column invoice_payments: this isn't JSON: trailing characters at character 4; there must be one JSON \
+         value and nothing after it"
+    );
+    let mistake = mistake(
+        "invoice_payments",
+        "[{\"invoice_id\": \"x\", \"amount\": 1}]",
+    );
+    assert!(
+        mistake.starts_with("row 2, column invoice_payments at /0"),
+        "{mistake}"
+    );
+}
+
+#[test]
+fn broken_rules_are_told_in_the_words_of_the_file() {
+    assert_eq!(
+        mistake(
+            "invoice_payments",
+            "[{\"invoice_external_id\": \"a\", \"amount\": 9001}]"
+        ),
+        "row 2, column invoice_payments: The allocations add up to 9001 cents, which is more than the payment's amount of \
+         9000 cents; allocate at most the amount."
+    );
+    assert_eq!(
+        mistake("invoice_payments", "[{\"amount\": 1}]"),
+        "row 2, column invoice_payments at /0: The allocation doesn't say where the money goes; give `invoice_id`, \
+         `invoice_external_id` or `account`."
+    );
+    let long = json!({"a": "x".repeat(1024)}).to_string();
+    let told = mistake("metadata", &long);
+    assert!(
+        told.starts_with("row 2, column metadata: The metadata takes 1032 bytes"),
+        "{told}"
+    );
+    // The allocation of a negative amount is no second mistake of the file: the amount stands there once.
+    let negative = format!(
+        "paid_at,method,amount,fee,invoice_id\n2024-02-27T02:22:55Z,CASH,-5,-6,{INVOICE}\n"
+    );
+    assert_eq!(
+        mistakes(Format::Csv, negative),
+        [
+            "row 2, column amount: The value is -5 cents; it must be 0 or more.",
+            "row 2, column fee: The value is -6 cents; it must be 0 or more.",
+        ]
+    );
+}
+
+#[test]
+fn rows_of_the_wrong_length_are_rejected_alone() {
+    let text = "paid_at,method,amount\n2024-02-27T02:22:55Z,CASH\n2024-02-27T02:22:55Z,CASH,1,000\n2024-02-27T02:22:55Z,CASH,1\n";
+    let rows = read(Format::Csv, text).unwrap();
+    assert_eq!(
+        rows.iter()
+            .map(|row| row.payment.is_ok())
+            .collect::<Vec<_>>(),
+        [false, false, true]
+    );
+    assert_eq!(
+        mistakes(Format::Csv, text)[1],
+        "row 3: the row has 4 cells and the header 3; a cell that holds a comma, a quotation mark or a line break must \
+         stand in quotation marks"
+    );
+}
+
+#[test]
+fn text_must_be_utf_8() {
+    let mut text = b"paid_at,method,amount,memo\n2024-02-27T02:22:55Z,CASH,1,caf\xe9\n".to_vec();
+    assert_eq!(
+        mistakes(Format::Csv, text.clone()),
+        [
+            "row 2, column memo: the text isn't UTF-8 from its byte 4 on (\"caf\u{fffd}\"); save the file as UTF-8"
+        ]
+    );
+    text[0] = 0xff;
+    assert_eq!(
+        header_error(text),
+        "row 1, column 1: the header isn't UTF-8; save the file as UTF-8"
+    );
+    assert!(header_error(b"\xff\xfep\0a\0").starts_with("the text is UTF-16; save it as UTF-8"));
+
+    let marked = format!("\u{feff}{}", with("memo", "a"));
+    assert_eq!(payments(Format::Csv, &marked).len(), 1);
+    assert_eq!(
+        mistakes(Format::JsonLines, b"\n{\"memo\": \"\xe9\"}".to_vec()).len(),
+        1
+    );
+}
+
+#[test]
+fn a_header_is_checked_before_anything_else() {
+    assert_eq!(
+        header_error("paid_at,method,amout\n"),
+        "row 1: unknown column `amout`; did you mean `amount`? The columns are external_id, paid_at, method, amount, fee, \
+         processor, invoice_id, invoice_external_id, invoice_payments, additional_fees, tags, memo, metadata, \
+         reference_number, payment_clearing_account_identifier, redemption_account, dedicated_refunds, id, imported_at"
+    );
+    assert!(
+        header_error("Paid At,method,amount\n")
+            .starts_with("row 1: unknown column `Paid At`; did you mean `paid_at`?")
+    );
+    assert!(
+        header_error("paid_at,method,amount,colour\n")
+            .starts_with("row 1: unknown column `colour`; the columns are")
+    );
+    assert!(
+        header_error("paid_at;method;amount\n").contains("; cells must be separated by commas.")
+    );
+    assert!(
+        header_error("paid_at,amount,amount\n")
+            .starts_with("row 1: the column `amount` is there twice")
+    );
+    assert!(
+        header_error("external_id,method\n")
+            .starts_with("row 1: the header lacks paid_at, amount;")
+    );
+    assert!(
+        header_error("").starts_with("there is nothing in it; the first row must name the columns")
+    );
+    assert!(
+        read(Format::Csv, " paid_at , method,amount\r\n")
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn what_breaks_the_file_is_told_after_the_rows_before_it() {
+    let mut rows = Rows::new(
+        Format::Csv,
+        Cursor::new("paid_at,method,amount\n2024-02-27T02:22:55Z,CASH,1\n\"2024,x,1\n"),
+    )
+    .unwrap();
+    assert!(rows.next().unwrap().unwrap().payment.is_ok());
+    let error = rows.next().unwrap_err().to_string();
+    assert!(
+        error.starts_with("row 3: a quotation mark opens a cell and is never closed"),
+        "{error}"
+    );
+}
+
+#[test]
+fn json_lines_are_numbered_as_lines() {
+    let good = r#"{"paid_at": "2024-02-27T02:22:55Z", "method": "CASH", "amount": 1, "invoice_payments": []}"#;
+    let text = format!(
+        "{good}\n\n  \r\n{}\n{}\n[1]\n{good} x\n{good}",
+        good.replace("\"amount\": 1", "\"amount\": \"1\", \"external_id\": \"a\""),
+        good.replace("\"memo\"", "")
+            .replace("\"amount\": 1", "\"amount\": 1, \"colour\": 2"),
+    );
+    let rows = read(Format::JsonLines, text.as_str()).unwrap();
+    assert_eq!(rows.len(), 6);
+    // The id of a payment that is wrong is known all the same.
+    assert_eq!(rows[1].external_id.as_deref(), Some("a"));
+    let told = mistakes(Format::JsonLines, text.as_str());
+    assert_eq!(
+        told[0],
+        "row 4, at /amount: invalid type: string \"1\", expected a whole number"
+    );
+    assert!(
+        told[1].starts_with("row 5, at /colour: unknown field `colour`"),
+        "{}",
+        told[1]
+    );
+    assert_eq!(
+        told[2],
+        "row 6: this is JSON, but not an object; write it as { ... }"
+    );
+    assert!(
+        told[3].starts_with("row 7: this isn't JSON: trailing characters"),
+        "{}",
+        told[3]
+    );
+    assert_eq!(told.len(), 4);
+}
+
+#[test]
+fn positions_count_the_bytes() {
+    for (format, text) in [
+        (Format::Csv, with("memo", "ü,\n")),
+        (Format::JsonLines, "{}\n\n{}".to_owned()),
+    ] {
+        let mut rows = Rows::new(format, BufReader::new(Cursor::new(text.clone()))).unwrap();
+        while rows.next().unwrap().is_some() {}
+        assert_eq!(rows.position(), text.len() as u64);
+    }
+}
+
+/// The reply that an API gives for a payment sent to it, as far as a row can hold it.
+fn reply(payment: &CreateInvoicePayment) -> InvoicePayment {
+    let mut value = serde_json::to_value(payment).unwrap();
+    let object = value.as_object_mut().unwrap();
+    let mut rename = |from: &str, to: &str| {
+        if let Some(value) = object.remove(from) {
+            object.insert(to.to_owned(), value);
+        }
+    };
+    rename("paid_at", "at");
+    rename("invoice_payments", "allocations");
+    rename("redemption_account", "prepayment_account");
+    rename("tags", "transaction_tags");
+    rename(
+        "payment_clearing_account_identifier",
+        "payment_clearing_account",
+    );
+    rename("dedicated_refunds", "ignored");
+    object.entry("fee").or_insert(json!(0));
+    object.insert("id".to_owned(), json!(INVOICE));
+    object.insert("imported_at".to_owned(), json!("2024-02-27T02:23:01.5Z"));
+    if let Some(account) = object.remove("payment_clearing_account") {
+        let is_name = account["type"] == "StableName";
+        let mut whole = json!({"id": {"type": "AccountId", "id": ACCOUNT}, "name": "Some Account"});
+        whole[if is_name { "stable_name" } else { "id" }] = account;
+        object.insert("payment_clearing_account".to_owned(), whole);
+    }
+    let tags = |tags: &mut Value| {
+        for tag in tags.as_array_mut().unwrap() {
+            tag["id"] = json!(INVOICE);
+            tag["created_at"] = json!("2024-02-27T02:23:01.5Z");
+        }
+    };
+    object.entry("transaction_tags").and_modify(tags);
+    for allocation in object["allocations"].as_array_mut().unwrap() {
+        let allocation = allocation.as_object_mut().unwrap();
+        // An API knows its invoices by its own ids.
+        if allocation.remove("invoice_external_id").is_some() {
+            allocation.insert("invoice_id".to_owned(), json!(INVOICE));
+        }
+        if let Some(mut list) = allocation.remove("tags") {
+            tags(&mut list);
+            allocation.insert("transaction_tags".to_owned(), list);
+        }
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+fn as_csv(replies: &[InvoicePayment]) -> String {
+    let mut csv = Vec::new();
+    write_csv_header(&mut csv);
+    for reply in replies {
+        write_csv_row(&mut csv, reply);
+    }
+    String::from_utf8(csv).unwrap()
+}
+
+#[test]
+fn the_example_file_is_valid_and_survives_the_round_trip() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/payments.csv");
+    let file = std::fs::File::open(path).unwrap();
+    let mut rows = Rows::new(Format::Csv, BufReader::new(file)).unwrap();
+    let mut replies = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        replies.push(reply(&row.payment.unwrap()));
+    }
+    assert_eq!(replies.len(), 10_000);
+
+    let csv = as_csv(&replies);
+    let again: Vec<_> = payments(Format::Csv, &csv).iter().map(reply).collect();
+    for (again, reply) in again.iter().zip(&replies) {
+        let mut reply = reply.clone();
+        reply.extra.clear();
+        // Empty lists and objects are left out, as a request means the same by it.
+        reply.transaction_tags.take_if(|tags| tags.is_empty());
+        assert_eq!(*again, reply);
+    }
+    assert_eq!(as_csv(&again), csv);
+}
+
+#[test]
+fn a_reply_is_written_as_plainly_as_it_can_be() {
+    let row = |change: &dyn Fn(&mut Value)| {
+        let mut payment = json!({
+            "id": INVOICE, "at": "2024-02-27T02:22:55Z", "method": "CREDIT_BALANCE", "fee": 0, "amount": 90,
+            "imported_at": "2024-02-27T02:23:01.5Z", "allocations": [],
+        });
+        change(&mut payment);
+        let csv = as_csv(&[serde_json::from_value(payment).unwrap()]);
+        csv.split_once('\n').unwrap().1.trim_end().to_owned()
+    };
+    let tail = format!("{INVOICE},2024-02-27T02:23:01.5Z");
+    let bare = |cells: &str| format!(",2024-02-27T02:22:55Z,CREDIT_BALANCE,90,0,,{cells},{tail}");
+    assert_eq!(row(&|_| ()), bare(",,,,,,,,,,"));
+    // What is empty says no more than what isn't there.
+    assert_eq!(
+        row(&|payment| {
+            payment["metadata"] = json!({});
+            payment["transaction_tags"] = json!([]);
+            payment["memo"] = Value::Null;
+            payment["additional_fees"] = json!([]);
+        }),
+        bare(",,,,,,,,,,")
+    );
+    let whole = json!({"invoice_id": INVOICE, "amount": 90, "metadata": {}, "memo": null, "transaction_tags": []});
+    assert_eq!(
+        row(&|payment| payment["allocations"] = json!([whole])),
+        bare(&format!("{INVOICE},,,,,,,,,,"))
+    );
+    let part = json!({"invoice_id": INVOICE, "amount": 80});
+    assert_eq!(
+        row(&|payment| payment["allocations"] = json!([part])),
+        bare(&format!(
+            ",,\"[{}]\",,,,,,,,",
+            part.to_string().replace('"', "\"\"")
+        ))
+    );
+    let tag = |key: &str, value: &str| json!({"id": INVOICE, "key": key, "value": value});
+    assert_eq!(
+        row(&|payment| payment["transaction_tags"] = json!([tag("a", "1"), tag("b", "2")])),
+        bare(",,,,a=1; b=2,,,,,,")
+    );
+    let mut deleted = tag("c", "3");
+    deleted["deleted_at"] = json!("2024-02-27T02:23:01.5Z");
+    assert_eq!(
+        row(&|payment| payment["transaction_tags"] = json!([tag("a", "1"), deleted])),
+        bare(",,,,a=1,,,,,,")
+    );
+    assert_eq!(
+        row(&|payment| payment["transaction_tags"] = json!([tag("a", "1;2")])),
+        bare(",,,,\"[{\"\"key\"\":\"\"a\"\",\"\"value\"\":\"\"1;2\"\"}]\",,,,,,")
+    );
+    assert_eq!(
+        row(&|payment| payment["prepayment_account"] =
+            json!({"type": "StableName", "stable_name": "TIPS"})),
+        bare(",,,,,,,,,TIPS,")
+    );
+    assert_eq!(
+        row(&|payment| payment["prepayment_account"] = json!(ACCOUNT)),
+        bare(&format!(",,,,,,,,,{ACCOUNT},"))
+    );
+    // What this version doesn't know is kept as it came.
+    let new = json!({"crypto_wallet": "x", "amount": 90});
+    assert_eq!(
+        row(&|payment| payment["allocations"] = json!([new])),
+        bare(&format!(
+            ",,\"[{}]\",,,,,,,,",
+            new.to_string().replace('"', "\"\"")
+        ))
+    );
+    assert!(
+        row(&|payment| payment["method"] = json!("BARTER"))
+            .starts_with(",2024-02-27T02:22:55Z,BARTER,90,")
+    );
+}
+
+#[test]
+fn columns_are_where_their_index_says() {
+    for (index, column) in Column::ALL.into_iter().enumerate() {
+        assert_eq!(column as usize, index, "{column:?}");
+        assert_eq!(Column::named(column.name()), Some(column));
+    }
+}

@@ -1,0 +1,62 @@
+//! `layer-payments serve`: the API on this machine.
+
+use std::future::Future;
+
+use anyhow::Context as _;
+use layer_payments_server::{Config, Database, Server, Token};
+
+use crate::Exit;
+use crate::args::Serve;
+use crate::connection::{LOCAL_BUSINESS, given, new_token};
+use crate::output::message;
+
+pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
+    let token = given(args.token, "LAYER_TOKEN", "a token")?;
+    // Before the socket is open, so that no signal after "listening" is lost.
+    let shutdown = shutdown_signal().context("waiting for signals")?;
+    let (token, is_new) = match token {
+        Some(token) => (token, false),
+        None => (new_token(), true),
+    };
+    let config = Config::new(Database::File(args.db.clone()), Token::new(token.reveal())?);
+    let server = Server::bind(config, args.listen).await?;
+
+    message(format_args!("listening on http://{}", server.local_addr()));
+    if is_new {
+        message(format_args!("token: {}", token.reveal()));
+    }
+    message(format_args!(
+        "business of imports with --local: {LOCAL_BUSINESS}; any other works as well"
+    ));
+    if !server.local_addr().ip().is_loopback() {
+        message(
+            "warning: other machines can reach this address, and HTTP carries the token readable",
+        );
+    }
+    server.run(shutdown).await.context("serving")?;
+    message("stopped");
+    Ok(Exit::Well)
+}
+
+/// Ends when the user or the system asks the program to end.
+#[cfg(unix)]
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Ends when the user asks the program to end.
+#[cfg(not(unix))]
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

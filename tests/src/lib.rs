@@ -1,0 +1,211 @@
+//! What several test suites share: the spec as JSON, its schemas as JSON Schema, and a comparison of JSON values that
+//! says where they differ.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+/// The top of the workspace.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate lies in a folder of the workspace")
+        .to_path_buf()
+}
+
+/// The spec, as JSON.
+///
+/// # Panics
+///
+/// When the spec can't be read, which no test survives.
+#[must_use]
+pub fn spec() -> Value {
+    let path = root().join("spec/layer-payments.yaml");
+    let text = fs::read_to_string(&path).expect("the spec is readable");
+    serde_saphyr::from_str(&text).expect("the spec is YAML")
+}
+
+/// Follows a reference inside the spec, if the value is one.
+///
+/// # Panics
+///
+/// When the reference points nowhere.
+#[must_use]
+pub fn resolve<'a>(spec: &'a Value, value: &'a Value) -> &'a Value {
+    match value.get("$ref").and_then(Value::as_str) {
+        Some(reference) => spec
+            .pointer(reference.trim_start_matches('#'))
+            .unwrap_or_else(|| panic!("{reference} points nowhere")),
+        None => value,
+    }
+}
+
+/// A JSON file of the workspace, by its path from the top.
+///
+/// # Panics
+///
+/// When the file can't be read or isn't JSON.
+#[must_use]
+pub fn json_file(path: &str) -> Value {
+    let text = fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// One of the spec's schemas as a JSON Schema (draft 4 plus what OpenAPI 3.0 and it share), with all others at hand for
+/// its references. With `array`, the schema of a list of it.
+///
+/// OpenAPI 3.0 writes "or null" as `nullable: true`, which no JSON Schema validator knows, so each nullable schema
+/// becomes a choice between itself and null.
+#[must_use]
+pub fn json_schema(spec: &Value, name: &str, array: bool) -> Value {
+    let mut schemas = spec["components"]["schemas"].clone();
+    for schema in schemas
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        spell_out_null(schema);
+    }
+    let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+    let mut document = if array {
+        json!({ "type": "array", "items": reference })
+    } else {
+        json!({ "allOf": [reference] })
+    };
+    document["components"] = json!({ "schemas": schemas });
+    document
+}
+
+/// Rewrites `nullable: true` below a schema.
+fn spell_out_null(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(spell_out_null),
+        Value::Object(keys) => {
+            // Examples and mappings are data, not schemas.
+            keys.remove("example");
+            keys.remove("discriminator");
+            keys.values_mut().for_each(spell_out_null);
+            if keys.remove("nullable") == Some(Value::Bool(true)) {
+                let inner = Value::Object(std::mem::take(keys));
+                *schema = json!({ "anyOf": [{ "type": "null" }, inner] });
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Checks a value against a JSON Schema, formats included, and gives each fault with its place.
+///
+/// # Panics
+///
+/// When the schema itself is broken.
+#[must_use]
+pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
+    let validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(schema)
+        .unwrap_or_else(|e| panic!("the schema is broken: {e}"));
+    validator
+        .iter_errors(value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
+}
+
+/// How `actual` differs from `expected`, key by key, each difference with its JSON pointer; empty when they are equal.
+#[must_use]
+pub fn differences(expected: &Value, actual: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    compare(expected, actual, &mut String::new(), &mut found);
+    found
+}
+
+/// Adds the differences at and below one place.
+fn compare(expected: &Value, actual: &Value, at: &mut String, found: &mut Vec<String>) {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => {
+            for (key, value) in expected {
+                let length = at.len();
+                push_token(at, key);
+                match actual.get(key) {
+                    Some(other) => compare(value, other, at, found),
+                    None => found.push(format!("{at}: lost, was {value}")),
+                }
+                at.truncate(length);
+            }
+            for (key, value) in actual {
+                if !expected.contains_key(key) {
+                    let length = at.len();
+                    push_token(at, key);
+                    found.push(format!("{at}: added, is {value}"));
+                    at.truncate(length);
+                }
+            }
+        }
+        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
+            for (index, (value, other)) in expected.iter().zip(actual).enumerate() {
+                let length = at.len();
+                push_token(at, &index.to_string());
+                compare(value, other, at, found);
+                at.truncate(length);
+            }
+        }
+        _ if expected == actual => {}
+        _ => found.push(format!("{at}: changed from {expected} to {actual}")),
+    }
+}
+
+/// Appends a reference token to a JSON pointer, escaped as RFC 6901 asks.
+fn push_token(pointer: &mut String, token: &str) {
+    pointer.push('/');
+    pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
+}
+
+/// README's Rust samples, compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_name_their_place() {
+        let expected = json!({ "a/b": [{ "kept": 1, "lost": null }], "n": 1 });
+        let actual = json!({ "a/b": [{ "kept": 2, "new": true }], "n": 1 });
+        assert_eq!(
+            differences(&expected, &actual),
+            [
+                "/a~1b/0/kept: changed from 1 to 2",
+                "/a~1b/0/lost: lost, was null",
+                "/a~1b/0/new: added, is true"
+            ]
+        );
+        assert!(differences(&expected, &expected).is_empty());
+    }
+
+    #[test]
+    fn a_shorter_list_is_a_difference() {
+        assert_eq!(
+            differences(&json!([1, 2]), &json!([1])),
+            [": changed from [1,2] to [1]"]
+        );
+    }
+
+    #[test]
+    fn null_passes_only_where_the_spec_allows_it() {
+        let spec = json!({ "components": { "schemas": {
+            "T": { "type": "object", "required": ["a"], "properties": {
+                "a": { "type": "string" }, "b": { "type": "string", "nullable": true } } } } } });
+        let schema = json_schema(&spec, "T", false);
+        assert!(violations(&schema, &json!({ "a": "x", "b": null })).is_empty());
+        assert_eq!(violations(&schema, &json!({ "a": null })).len(), 1);
+        assert_eq!(violations(&schema, &json!({})).len(), 1);
+        assert_eq!(
+            violations(&json_schema(&spec, "T", true), &json!([{ "a": 1 }])).len(),
+            1
+        );
+    }
+}

@@ -836,11 +836,11 @@ fn metadata(random: &mut Random, number: usize, customer: &str) -> String {
 /// Names accounts where the payment doesn't use the usual ones.
 fn accounts(random: &mut Random, row: &mut Row) {
     match row.method {
-        "CREDIT_BALANCE" => {
-            if !random.one_in(3) {
-                row.redemption_account = "UNEARNED_REVENUE".to_owned();
-            }
+        "CREDIT_BALANCE" if !random.one_in(3) => {
+            row.redemption_account = "UNEARNED_REVENUE".to_owned();
         }
+        // Redeemed credit isn't money that comes in, so no account clears it.
+        "CREDIT_BALANCE" => {}
         "CHECK" | "CASH" if random.one_in(8) => {
             row.payment_clearing_account_identifier =
                 (*random.pick(&["BANK_ACCOUNTS", "UNDEPOSITED_FUNDS"])).to_owned();
@@ -867,9 +867,10 @@ fn decorate(random: &mut Random, allocation: &mut Allocation, line: usize) {
         });
     }
     if random.one_in(10) {
+        let projects = ["kitchen", "garden", "Über-Projekt"];
         allocation.tags.push(Tag {
             key: "project",
-            value: *random.pick(&["kitchen", "garden", "Über-Projekt"]),
+            value: projects[random.index(projects.len())],
             dimension_display_name: None,
             value_display_name: None,
         });

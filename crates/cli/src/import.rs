@@ -28,7 +28,7 @@ use crate::Exit;
 use crate::args::{Import, ImportFormat};
 use crate::connection::{Connection, Missing};
 use crate::output::{self, Output, Progress, message, printable, rate};
-use crate::rows::{Format, Origin, RowError, Rows};
+use crate::rows::{Format, Origin, Row, RowError, Rows};
 
 /// How many payments go into a request to a server elsewhere: what Layer's bulk operation for invoices takes.
 const REMOTE_CHUNK: usize = 25;
@@ -184,7 +184,7 @@ impl Batches {
         Ok((batch.last_row > 0).then_some(batch))
     }
 
-    fn sort_in(&mut self, batch: &mut Batch, row: crate::rows::Row) {
+    fn sort_in(&mut self, batch: &mut Batch, row: Row) {
         let number = row.origin.row();
         let mut mistakes = Vec::new();
         match row.external_id.map(|id| self.seen.entry(id)) {
@@ -549,8 +549,10 @@ impl Report {
         if self.stopped.is_none() {
             self.stopped = sent.stopped;
         }
-        self.progress
-            .update(self.bytes, self.counts.rows(), self.counts);
+        if self.counts.rows() > 0 {
+            self.progress
+                .update(self.bytes, self.counts.rows(), self.counts);
+        }
     }
 
     /// Writes the summary and, where the import stopped, why and what to do.

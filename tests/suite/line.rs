@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use layer_payments_client::Client;
 use layer_payments_client::types::{
     BulkCreateInvoicePayments, Field, IdempotencyOutcome, InvoicePaymentMethod, PaymentMethod,
     UpdateInvoicePayment,
 };
+use layer_payments_client::validation::{Context, Validated};
+use layer_payments_client::{Client, Unchecked};
 use layer_payments_server::{Config, Database, Server, Token};
 use layer_payments_tests::{json_file, json_schema, resolve, spec, violations};
 use serde_json::{Value, json};
@@ -145,7 +146,9 @@ async fn the_client_and_the_server_agree() {
     let client = client(server().await);
     let spec = spec();
     let example = |name: &str| spec["components"]["examples"][name]["value"].clone();
+    let context = Context::at("2026-01-01T00:00:00Z".parse().expect("a time"));
     let split = serde_json::from_value(example("CreateSplitPayment")).expect("the example decodes");
+    let split = Validated::create(split, &context).expect("the example is valid");
 
     let created = client
         .record(&split)
@@ -162,7 +165,7 @@ async fn the_client_and_the_server_agree() {
         ..UpdateInvoicePayment::default()
     };
     let updated = client
-        .update(created.data.id, &update)
+        .update(created.data.id, Unchecked(&update))
         .await
         .expect("the payment is updated");
     assert_eq!(updated.data.reference_number, Field::Null);
@@ -175,8 +178,9 @@ async fn the_client_and_the_server_agree() {
 
     let bulk: BulkCreateInvoicePayments =
         serde_json::from_value(example("BulkRequest")).expect("the example decodes");
+    let payments = Validated::bulk(bulk.0.clone(), &context).expect("the example is valid");
     let reply = client
-        .bulk(&bulk.0)
+        .bulk(&payments)
         .await
         .expect("the payments are recorded");
     let outcomes = reply
@@ -209,7 +213,7 @@ async fn the_client_and_the_server_agree() {
     assert_eq!(cash.data.len(), 1);
 
     let refused = client
-        .bulk(&[bulk.0[0].clone(), bulk.0[0].clone()])
+        .bulk(Unchecked(&[bulk.0[0].clone(), bulk.0[0].clone()]))
         .await
         .expect_err("the same external id twice is refused");
     assert!(refused.is_bad_request());

@@ -3,5 +3,5 @@
 
 mod examples;
 mod line;
-
+mod shapes;
 mod surface;

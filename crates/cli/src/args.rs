@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::connection::MOST_PAYMENTS;
 
-/// Imports, lists, records and updates Layer invoice payments, and serves the API on this machine
+/// Checks, imports, lists, records and updates Layer invoice payments, and serves the API on this machine
 ///
-/// Every command but `serve` talks to an API: Layer's own (--base-url, --token, --business), a server that you started
-/// (the same), or one that runs inside of the command on a database file (--local).
+/// Every command but `serve` and `validate` talks to an API: Layer's own (--base-url, --token, --business), a server that
+/// you started (the same), or one that runs inside of the command on a database file (--local).
 #[derive(Debug, Parser)]
 #[command(
     name = "layer-payments",
@@ -28,6 +28,7 @@ use crate::connection::MOST_PAYMENTS;
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "Examples:
+  layer-payments validate payments.csv
   layer-payments import payments.csv --local payments.db
   layer-payments list --local payments.db --method CREDIT_CARD --paid-at-start 2024-01-01
   layer-payments serve --db payments.db
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     List(List),
     Record(Record),
     Update(Update),
+    Validate(Validate),
     Serve(Serve),
 }
 
@@ -64,6 +66,7 @@ pub(crate) fn command_of(operation: Operation) -> &'static str {
 fn operations_help() -> String {
     let mut help = String::from(
         "Examples:
+  layer-payments validate payments.csv
   layer-payments import payments.csv --local payments.db
   layer-payments list --local payments.db --method CREDIT_CARD --paid-at-start 2024-01-01
   layer-payments serve --db payments.db
@@ -85,8 +88,8 @@ Data goes to standard output, everything else to standard error.
 
 Exit codes:
   0  all well
-  1  some rows were rejected, or the command stopped half-way
-  2  nothing could be done",
+  1  some rows were rejected, or the command stopped half-way; of validate: there are errors
+  2  nothing could be done; of validate: the file can't be read to its end",
     );
     help
 }
@@ -227,7 +230,8 @@ Examples:
   layer-payments list --local payments.db --external-id payment-1 --output json
   layer-payments list --local payments.db --sort-by amount --sort-order DESC --max 10
 
-The CSV has the columns that `import` takes, and id and imported_at. Importing it again changes nothing. \
+The CSV has the columns that `import` takes, and id and imported_at. Importing it again changes nothing; \
+a row without external_id is refused then, as it would be recorded once more. \
 Refunds, payouts and whatever else the API adds to a payment are in the JSON forms only.")]
 pub(crate) struct List {
     /// How to write the payments
@@ -364,6 +368,79 @@ pub(crate) struct Body {
     /// The JSON object itself
     #[arg(long, value_name = "JSON")]
     pub(crate) json: Option<String>,
+}
+
+/// Check the payments of a file offline
+///
+/// Finds everything that is wrong with them by Layer's documented rules: what `import` would reject, and what is likely a
+/// mistake. Nothing is sent anywhere. The file may be larger than memory.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  layer-payments validate payments.csv
+  layer-payments validate payments.jsonl --output json | jq -r '.[].code' | sort | uniq -c
+  export-payments | layer-payments validate -
+  echo '{\"amount\": 9500, \"memo\": null}' | layer-payments validate - --operation update
+
+What is found goes to standard output, one line each: how bad it is, where it is in the file and in the \
+payment's JSON, what is wrong and what would be right, and the rule. With --output json it's one JSON array:
+  [
+  {\"code\":\"amount-negative\",\"severity\":\"error\",\"pointer\":\"/3/amount\",\"message\":\"...\"}
+  ]
+The pointer is an RFC 6901 JSON Pointer. It starts with the payment's index, from 0, where the file holds \
+many, in CSV and JSON Lines too. The README of spec/rules describes the rules by their codes.
+
+The columns of CSV are those of `import`. JSON is a list of payments, as in a bulk request, or one payment.
+
+Exit codes:
+  0  no errors; there may be warnings
+  1  errors
+  2  the file can't be read to its end, or isn't in that format")]
+pub(crate) struct Validate {
+    /// The file to check; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The file's format; without it the name tells (.csv, .jsonl, .ndjson, .json), or else the file's beginning
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ValidateFormat>,
+
+    /// What the file's JSON is to be sent for; without it a list is for `bulk` and an object for `record`
+    #[arg(long, value_enum)]
+    pub(crate) operation: Option<Asked>,
+
+    /// How to write what is found
+    #[arg(long, value_enum, default_value_t = ValidateOutput::Text)]
+    pub(crate) output: ValidateOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ValidateFormat {
+    /// Comma-separated values with a header
+    Csv,
+    /// A JSON object a line
+    Jsonl,
+    /// One JSON list or object
+    Json,
+}
+
+/// The operations that take a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Asked {
+    /// To record payments, one a request
+    Record,
+    /// To record payments, many a request
+    Bulk,
+    /// To change a payment, whatever it is now
+    Update,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ValidateOutput {
+    /// Lines for people
+    Text,
+    /// One JSON array
+    Json,
 }
 
 /// Serve the API on this machine

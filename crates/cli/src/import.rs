@@ -2,17 +2,14 @@
 //!
 //! A thread of its own reads and checks the rows and puts those that are right into batches; a few batches are on their way
 //! to the API at any time, and their results are taken in the file's order, so that the same file always gives the same
-//! report. Memory doesn't grow with the file but for the external ids, each of which is kept to find it a second time.
+//! report. Memory doesn't grow with the file but for a few bytes for each external id, to find it a second time.
 //!
 //! Nothing is lost without a word: each row ends up in the API, in a report of what is wrong with it, or behind the row
 //! that the command says it stopped at. As a payment with an external id is recorded once however often it's sent, the
 //! same command run again completes what stopped.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -20,15 +17,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use layer_payments_client::{Client, Error};
-use layer_payments_types::{CreateInvoicePayment, IdempotencyOutcome, InvoicePaymentBulkReply};
+use jiff::Timestamp;
+use layer_payments_client::{Client, Error, Unchecked};
+use layer_payments_types::{
+    CreateInvoicePayment, IdempotencyOutcome, InvoicePaymentBulkReply, Operation,
+};
+use layer_payments_validation::{Context, Rule, Severity};
 use tokio::sync::mpsc;
 
 use crate::Exit;
 use crate::args::{Import, ImportFormat};
 use crate::connection::{Connection, Missing};
-use crate::output::{self, Output, Progress, message, printable, rate};
+use crate::output::{self, Output, Progress, ReaderGone, message, printable, rate};
 use crate::rows::{Format, Origin, Row, RowError, Rows};
+use crate::source::{Source, format_of_name};
 
 /// How many payments go into a request to a server elsewhere: what Layer's bulk operation for invoices takes.
 const REMOTE_CHUNK: usize = 25;
@@ -46,7 +48,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(crate) async fn run(args: Import) -> anyhow::Result<Exit> {
     let source = Source::open(&args.file)?;
     let format = format(&args)?;
-    let rows = Rows::new(format, source.input).with_context(|| source.name.clone())?;
+    let context = Context::at(Timestamp::now());
+    let operation = Some(Operation::RecordInvoicePayment);
+    let rows =
+        Rows::new(format, operation, context, source.input).with_context(|| source.name.clone())?;
     let connection = Connection::open(&args.api, Missing::Create).await?;
     let chunk = match args.chunk {
         Some(chunk) => usize::try_from(chunk).unwrap_or(usize::MAX),
@@ -57,57 +62,23 @@ pub(crate) async fn run(args: Import) -> anyhow::Result<Exit> {
     let mut report = Report::new(Progress::new(source.bytes));
     let ended = import(connection.client(), rows, chunk, &mut report).await;
     let closed = connection.close().await;
-    let exit = report.finish(ended.with_context(|| source.name))?;
+    let exit = report.finish(ended.with_context(|| source.name), &args.file)?;
     closed?;
     Ok(exit)
 }
 
-/// Where the rows come from.
-struct Source {
-    name: String,
-    /// The size, where it's known beforehand.
-    bytes: Option<u64>,
-    input: Box<dyn BufRead + Send>,
-}
-
-impl Source {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self {
-                name: "standard input".to_owned(),
-                bytes: None,
-                input: Box::new(BufReader::with_capacity(READ_AHEAD, io::stdin())),
-            });
-        }
-        let name = path.display().to_string();
-        let file = File::open(path).with_context(|| format!("opening {name}"))?;
-        let metadata = file.metadata().with_context(|| format!("opening {name}"))?;
-        if metadata.is_dir() {
-            bail!("{name} is a folder; name a file in it");
-        }
-        Ok(Self {
-            name,
-            // A pipe or device with a name has no size.
-            bytes: metadata.is_file().then_some(metadata.len()),
-            input: Box::new(BufReader::with_capacity(READ_AHEAD, file)),
-        })
-    }
-}
-
-/// How many bytes of the file are read at a time.
-const READ_AHEAD: usize = 256 * 1024;
-
 /// The format that the flag or else the file's name gives.
 fn format(args: &Import) -> anyhow::Result<Format> {
-    let extension = args
-        .file
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .map(str::to_lowercase);
-    match (args.format, extension.as_deref()) {
-        (Some(ImportFormat::Csv), _) | (None, Some("csv")) => Ok(Format::Csv),
-        (Some(ImportFormat::Jsonl), _) | (None, Some("jsonl" | "ndjson")) => Ok(Format::JsonLines),
-        (None, _) => bail!(
+    match (args.format, format_of_name(&args.file)) {
+        (Some(ImportFormat::Csv), _) => Ok(Format::Csv),
+        (Some(ImportFormat::Jsonl), _) => Ok(Format::JsonLines),
+        (None, Some(format @ (Format::Csv | Format::JsonLines))) => Ok(format),
+        (None, Some(Format::Json)) => bail!(
+            "{} is one JSON document, and import takes CSV and JSON Lines; write each payment on a line of its own, as \
+             `jq -c '.[]' FILE` does",
+            args.file.display()
+        ),
+        (None, None) => bail!(
             "the name {} doesn't tell the file's format; add --format csv or --format jsonl",
             args.file.display()
         ),
@@ -126,7 +97,9 @@ struct Batch {
     /// How many bytes of the file are used up.
     bytes: u64,
     /// The rows without an external id: the first, and how many.
-    without_id: Option<(u64, u64)>,
+    without_id: Option<(Origin, u64)>,
+    /// What else is likely a mistake, in rows that were rejected too.
+    warnings: u64,
 }
 
 /// Payments to send in one request, with where each comes from.
@@ -143,8 +116,6 @@ type Rejected = BTreeMap<u64, Vec<RowError>>;
 struct Batches {
     rows: Rows,
     chunk: usize,
-    /// In which row each external id was first.
-    seen: HashMap<String, u64>,
     /// Why no more rows can be read. Told after the rows before it.
     broken: Option<anyhow::Error>,
 }
@@ -169,8 +140,8 @@ impl Batches {
         while batch.chunk.payments.len() < self.chunk && batch.rejected.len() < LOCAL_CHUNK {
             match self.rows.next() {
                 Ok(Some(row)) => {
-                    batch.last_row = row.origin.row();
-                    self.sort_in(&mut batch, row);
+                    batch.last_row = row.origin.number();
+                    sort_in(&mut batch, row);
                 }
                 Ok(None) => break,
                 Err(broken) if batch.last_row == 0 => return Err(broken),
@@ -183,44 +154,34 @@ impl Batches {
         batch.bytes = self.rows.position();
         Ok((batch.last_row > 0).then_some(batch))
     }
+}
 
-    fn sort_in(&mut self, batch: &mut Batch, row: Row) {
-        let number = row.origin.row();
-        let mut mistakes = Vec::new();
-        match row.external_id.map(|id| self.seen.entry(id)) {
-            None => {}
-            Some(Entry::Vacant(entry)) => {
-                entry.insert(number);
-            }
-            // Whichever of the two is meant, it's not for a program to choose; so the first one counts, even if it was
-            // rejected.
-            Some(Entry::Occupied(entry)) => mistakes.push(row.origin.error(
-                "/external_id",
-                format!(
-                    "{:?} is the external_id of row {} as well; each payment needs its own",
-                    entry.key(),
-                    entry.get()
-                ),
-            )),
-        }
-        match row.payment {
-            Ok(payment) if mistakes.is_empty() => {
-                if payment.external_id.is_none() {
-                    let (first, count) = batch.without_id.unwrap_or((number, 0));
-                    batch.without_id = Some((first, count + 1));
-                }
-                batch.chunk.origins.push(row.origin);
-                batch.chunk.payments.push(payment);
-            }
-            Ok(_) => {
-                batch.rejected.insert(number, mistakes);
-            }
-            Err(found) => {
-                mistakes.extend(found);
-                batch.rejected.insert(number, mistakes);
-            }
+/// Puts a row where it belongs: to those that are sent, or to those that are rejected.
+fn sort_in(batch: &mut Batch, row: Row) {
+    let origin = row.origin;
+    for violation in &row.violations {
+        // Payments without an external id are counted by themselves: what is to say about them isn't about their values.
+        if violation.severity() == Severity::Warning && violation.rule != Rule::ExternalIdMissing {
+            batch.warnings += 1;
         }
     }
+    let Some(payment) = row.payment else {
+        let errors = row.violations.into_iter();
+        let errors = errors.filter(|violation| violation.severity() == Severity::Error);
+        batch.rejected.insert(
+            origin.number(),
+            errors
+                .map(|violation| origin.error(&violation.pointer, violation.message))
+                .collect(),
+        );
+        return;
+    };
+    if payment.external_id.is_none() {
+        let (first, count) = batch.without_id.unwrap_or((origin, 0));
+        batch.without_id = Some((first, count + 1));
+    }
+    batch.chunk.origins.push(origin);
+    batch.chunk.payments.push(payment);
 }
 
 // ---- Sending ------------------------------------------------------------------------------------------------------
@@ -230,9 +191,10 @@ struct Sent {
     counts: Counts,
     rejected: Rejected,
     bytes: u64,
-    without_id: Option<(u64, u64)>,
+    without_id: Option<(Origin, u64)>,
+    warnings: u64,
     /// Why its rows couldn't all be sent, and the first row that wasn't.
-    stopped: Option<(u64, Error)>,
+    stopped: Option<(Origin, Error)>,
 }
 
 /// What became of so many rows.
@@ -327,7 +289,6 @@ async fn import(
     let reader = Batches {
         rows,
         chunk,
-        seen: HashMap::new(),
         broken: None,
     };
     // Not one of the runtime's threads: what waits for standard input can't be called back, and the program must be able
@@ -371,6 +332,7 @@ async fn send(client: &Client, batch: Batch) -> Sent {
         rejected: batch.rejected,
         bytes: batch.bytes,
         without_id: batch.without_id,
+        warnings: batch.warnings,
         stopped: None,
     };
     let mut waiting = vec![batch.chunk];
@@ -391,7 +353,7 @@ async fn send(client: &Client, batch: Batch) -> Sent {
                     waiting.push(chunk);
                 }
                 Refused::Everything => {
-                    sent.stopped = chunk.origins.first().map(|origin| (origin.row(), error));
+                    sent.stopped = chunk.origins.first().map(|origin| (*origin, error));
                     break;
                 }
             },
@@ -401,16 +363,23 @@ async fn send(client: &Client, batch: Batch) -> Sent {
     sent
 }
 
-/// Calls the bulk operation, and calls it again after the wait that a rate limit asks for. Nothing was changed then.
+/// Calls the bulk operation, and calls it again after the wait that the API asks for: at a rate limit, when nothing was
+/// changed, and where the service is unavailable for now, if each payment has an external id that makes it repeatable.
 async fn client_bulk(
     client: &Client,
     payments: &[CreateInvoicePayment],
 ) -> Result<InvoicePaymentBulkReply, Error> {
+    let repeatable = payments.iter().all(|payment| payment.external_id.is_some());
+    let asks_to_wait = |error: &Error| {
+        error.is_rate_limited()
+            || repeatable && error.status() == Some(503) && error.retry_after().is_some()
+    };
     let mut attempt = 1;
     loop {
-        match client.bulk(payments).await {
+        // Each row was checked by the same rules when it was read, which leaves nothing for a second look.
+        match client.bulk(Unchecked(payments)).await {
             Ok(reply) => return Ok(reply.into_inner()),
-            Err(error) if error.is_rate_limited() && attempt < MOST_ATTEMPTS => {
+            Err(error) if asks_to_wait(&error) && attempt < MOST_ATTEMPTS => {
                 attempt += 1;
                 tokio::time::sleep(error.retry_after().unwrap_or(USUAL_WAIT).min(LONGEST_WAIT))
                     .await;
@@ -501,7 +470,7 @@ impl Chunk {
             let errors = mistakes
                 .iter()
                 .map(|(pointer, mistake)| origin.error(pointer, mistake));
-            rejected.insert(origin.row(), errors.collect());
+            rejected.insert(origin.number(), errors.collect());
         }
     }
 
@@ -521,8 +490,9 @@ struct Report {
     progress: Progress,
     counts: Counts,
     bytes: u64,
-    without_id: Option<(u64, u64)>,
-    stopped: Option<(u64, Error)>,
+    without_id: Option<(Origin, u64)>,
+    warnings: u64,
+    stopped: Option<(Origin, Error)>,
 }
 
 impl Report {
@@ -532,6 +502,7 @@ impl Report {
             counts: Counts::default(),
             bytes: 0,
             without_id: None,
+            warnings: 0,
             stopped: None,
         }
     }
@@ -546,6 +517,7 @@ impl Report {
             let (first, before) = self.without_id.unwrap_or((row, 0));
             self.without_id = Some((first, before + count));
         }
+        self.warnings += sent.warnings;
         if self.stopped.is_none() {
             self.stopped = sent.stopped;
         }
@@ -556,7 +528,7 @@ impl Report {
     }
 
     /// Writes the summary and, where the import stopped, why and what to do.
-    fn finish(self, ended: anyhow::Result<()>) -> anyhow::Result<Exit> {
+    fn finish(self, ended: anyhow::Result<()>, file: &Path) -> anyhow::Result<Exit> {
         let elapsed = self.progress.elapsed();
         self.progress.finish();
         let counts = self.counts;
@@ -569,13 +541,28 @@ impl Report {
             rate(counts.rows(), elapsed)
         ));
         if let Some((first, count)) = self.without_id {
-            let rows = if count == 1 {
-                format!("row {first} has no external_id")
+            let first = first.place("");
+            let (rows, them) = if count == 1 {
+                (format!("{first} has no external_id"), "it")
             } else {
-                format!("{count} rows have no external_id, the first of them row {first}")
+                let rows = format!("{count} rows have no external_id, the first of them {first}");
+                (rows, "them")
             };
             message(format_args!(
-                "warning: {rows}; importing them again would record them again"
+                "warning: {rows}; importing {them} again would record {them} again"
+            ));
+        }
+        if self.warnings > 0 {
+            message(format_args!(
+                "{}{} (see `layer-payments validate {}`)",
+                self.warnings,
+                match (self.without_id.is_some(), self.warnings) {
+                    (true, 1) => " other warning",
+                    (true, _) => " other warnings",
+                    (false, 1) => " warning",
+                    (false, _) => " warnings",
+                },
+                printable(&file.display().to_string())
             ));
         }
 
@@ -586,7 +573,8 @@ impl Report {
                 } else {
                     "Running the same command again is safe for the rows that have an external_id; the others would be recorded again."
                 };
-                let error = anyhow::Error::new(error).context(format!("stopped at row {row}"));
+                let error =
+                    anyhow::Error::new(error).context(format!("stopped at {}", row.place("")));
                 output::error(&error);
                 message(again);
                 if let Err(error) = ended {
@@ -605,13 +593,19 @@ impl Report {
         for (name, count) in counts.named() {
             summary.push_str(&format!("{name:<9} {count:>9}\n"));
         }
-        let mut output = Output::new();
-        output.write(summary.as_bytes())?;
-        output.finish()?;
-        Ok(match (stopped, counts.taken(), counts.rejected) {
+        let exit = match (stopped, counts.taken(), counts.rejected) {
             (false, _, 0) => Exit::Well,
             (true, 0, _) => Exit::Failed,
             _ => Exit::Partly,
-        })
+        };
+        let mut output = Output::new();
+        let written = output
+            .write(summary.as_bytes())
+            .and_then(|()| output.finish());
+        match written {
+            // A reader that didn't wait for the summary still gets the exit code.
+            Err(error) if !error.is::<ReaderGone>() => Err(error),
+            _ => Ok(exit),
+        }
     }
 }

@@ -33,7 +33,8 @@ pub(crate) async fn run(args: List) -> anyhow::Result<Exit> {
                 );
                 Ok(Exit::Partly)
             }
-            Err(gone) => Err(gone),
+            // Nobody reads what is left of the list, but that it failed is still to be told.
+            Err(_) => Err(error),
         },
     };
     connection.close().await?;

@@ -1,7 +1,10 @@
-//! `layer-payments`: imports, lists, records and updates Layer invoice payments, and serves the API on this machine.
+//! `layer-payments`: checks, imports, lists, records and updates Layer invoice payments, and serves the API on this
+//! machine.
 
 mod args;
 mod connection;
+mod elements;
+mod ids;
 mod import;
 mod list;
 mod output;
@@ -9,6 +12,8 @@ mod records;
 mod rows;
 mod serve;
 mod single;
+mod source;
+mod validate;
 
 use std::io;
 use std::process::ExitCode;
@@ -25,9 +30,9 @@ use crate::output::ReaderGone;
 pub(crate) enum Exit {
     /// All of it was done.
     Well,
-    /// Some of it was done: rows were rejected, or the command stopped half-way.
+    /// Some of it was done: rows were rejected, or the command stopped half-way. Of a check: it found errors.
     Partly,
-    /// None of it was done, which the command has said already.
+    /// None of it was done, which the command has said already. Of a check: it couldn't be done to the end.
     Failed,
 }
 
@@ -61,6 +66,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::List(args) => list::run(args).await,
         Command::Record(args) => single::record(args).await,
         Command::Update(args) => single::update(args).await,
+        Command::Validate(args) => validate::run(&args),
         Command::Serve(args) => serve::run(args).await,
     }
 }
@@ -69,9 +75,11 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
 fn log(command: &Command) {
     let usual = match command {
         Command::Serve(_) => LevelFilter::INFO,
-        Command::Import(_) | Command::List(_) | Command::Record(_) | Command::Update(_) => {
-            LevelFilter::ERROR
-        }
+        Command::Import(_)
+        | Command::List(_)
+        | Command::Record(_)
+        | Command::Update(_)
+        | Command::Validate(_) => LevelFilter::ERROR,
     };
     let filter = EnvFilter::builder()
         .with_default_directive(usual.into())

@@ -138,7 +138,7 @@ impl<R: BufRead> Records<R> {
 }
 
 /// What is in the buffer, after reading if there is nothing. A signal that interrupts the reading is no error.
-fn fill(input: &mut impl BufRead) -> io::Result<&[u8]> {
+pub(crate) fn fill(input: &mut impl BufRead) -> io::Result<&[u8]> {
     loop {
         match input.fill_buf() {
             Ok(_) => break,

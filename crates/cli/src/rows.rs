@@ -1,9 +1,13 @@
-//! The files that `import` reads and `list --output csv` writes: the one place that knows their format.
+//! The files that hold payments: the one place that knows their formats, and how a payment in them is judged.
 //!
-//! A row is one payment. What is wrong with it is told as a [`RowError`], by the number that a spreadsheet shows beside
-//! the row and by the column's name; all of a row's mistakes are told at once. What has a JSON form in the API and no
-//! plain one (several allocations, further fees, refunds, metadata) stands in its cell as that JSON.
+//! `import` and `validate` read files here, so that both find the same faults in the same payment; `list --output csv`
+//! writes one of the formats. What is wrong with a payment is told as [`Violation`]s with pointers into the JSON that
+//! the API takes, whatever the file's format is; its [`Origin`] puts a pointer into the words of the file: the number
+//! that a spreadsheet shows beside the row, and the column's name. All of a payment's faults are told at once. What has
+//! a JSON form in the API and no plain one (several allocations, further fees, refunds, metadata) stands in a cell of
+//! CSV as that JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{BufRead, Cursor, Read};
 use std::str::FromStr;
@@ -11,16 +15,21 @@ use std::str::FromStr;
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
 use layer_payments_types::{
-    AccountIdentifier, AccountReference, AdditionalFeeInput, Allocation, AllocationInput,
-    CreateInvoicePayment, DedicatedRefundInput, Field, InvoiceAllocationInput, InvoicePayment,
-    Metadata, PaymentMethod, TagKeyValue, TransactionTag,
+    AccountIdentifier, AccountReference, Allocation, AllocationInput, CreateInvoicePayment, Field,
+    InvoiceAllocationInput, InvoicePayment, Operation, PaymentMethod, Shape, TagKeyValue,
+    TransactionTag,
 };
-use layer_payments_validation::validate_create;
-use serde::de::DeserializeOwned;
+use layer_payments_validation::{
+    Context, Rule, Severity, Validated, Violation, read_create, validate_json,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::args::METHODS;
+use crate::elements::{self, Elements, Malformed, without_position};
+use crate::ids::ExternalIds;
 use crate::records::{Broken, Cells, MAX_ROW_BYTES, Records};
 
 /// The columns of a file, named as the properties of the API's request where they hold one.
@@ -104,14 +113,138 @@ impl Column {
     fn named(name: &str) -> Option<Column> {
         Column::ALL.into_iter().find(|column| column.name() == name)
     }
+
+    /// A pointer to what the column stands for in the JSON of a payment.
+    fn pointer(self) -> String {
+        match self {
+            Column::InvoiceId | Column::InvoiceExternalId => {
+                format!("/invoice_payments/0/{}", self.name())
+            }
+            _ => format!("/{}", self.name()),
+        }
+    }
+
+    /// The column in a set of columns.
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
 }
 
-/// What is wrong with a row, and where.
+/// Where a payment comes from, to tell what is wrong with it in the words of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    form: Form,
+    /// The number of the row or line, from 1, the header and empty ones included; in a list the index, from 0.
+    number: u64,
+    /// How many payments stand before it.
+    index: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A row of CSV.
+    Row {
+        /// The plain column that the payment's one allocation comes from, if it comes from one.
+        allocation: Option<Column>,
+        /// The columns whose cells hold JSON, a bit each: only there is a pointer into the cell of use.
+        json: u32,
+    },
+    /// A line of JSON Lines.
+    Line,
+    /// An element of a JSON list.
+    Element,
+    /// The only payment of a JSON document.
+    Whole,
+    /// No payment, but the JSON list itself.
+    List,
+}
+
+impl Origin {
+    /// The number of its row or line.
+    pub(crate) fn number(self) -> u64 {
+        self.number
+    }
+
+    /// Whether it is a payment, and not the list around the payments.
+    pub(crate) fn is_payment(self) -> bool {
+        self.form != Form::List
+    }
+
+    /// `row 3`, and where the pointer leads to a column, `row 3, column amount`. Empty where the file has but one place.
+    pub(crate) fn place(self, pointer: &str) -> String {
+        let number = self.number;
+        match self.form {
+            Form::Whole | Form::List => String::new(),
+            Form::Line => format!("line {number}"),
+            Form::Element => format!("index {number}"),
+            Form::Row { .. } => match self.column(pointer) {
+                Some((column, _)) => format!("row {number}, column {}", column.name()),
+                None => format!("row {number}"),
+            },
+        }
+    }
+
+    /// A pointer into the payment as one into the file, which starts with the payment's index where the file holds many.
+    pub(crate) fn pointer(self, pointer: &str) -> String {
+        match self.form {
+            Form::Whole | Form::List => pointer.to_owned(),
+            Form::Row { .. } | Form::Line | Form::Element => format!("/{}{pointer}", self.index),
+        }
+    }
+
+    /// Why the payment was rejected, at a place that a JSON Pointer into it names. The empty pointer is all of it.
+    pub(crate) fn error(self, pointer: &str, message: impl Into<String>) -> RowError {
+        let mut place = self.place(pointer);
+        let within = match self.form {
+            Form::Row { .. } => self.column(pointer).map_or(pointer, |(_, within)| within),
+            _ => pointer,
+        };
+        if !within.is_empty() {
+            let separator = match self.form {
+                _ if place.is_empty() => "",
+                Form::Row { .. } => " ",
+                _ => ", ",
+            };
+            place.push_str(separator);
+            place.push_str("at ");
+            place.push_str(within);
+        }
+        RowError {
+            place,
+            message: message.into(),
+        }
+    }
+
+    /// The column that a pointer into the payment leads to, and the pointer into the cell where that means anything.
+    fn column(self, pointer: &str) -> Option<(Column, &str)> {
+        let Form::Row { allocation, json } = self.form else {
+            return None;
+        };
+        let path = pointer.strip_prefix('/')?;
+        let property = path.split('/').next().unwrap_or(path);
+        let within = &pointer[property.len() + 1..];
+        let column = Column::named(property)?;
+        match (column, allocation) {
+            (Column::InvoicePayments, Some(plain)) => {
+                // The file has no list there: it has the amount and the invoice.
+                let column = match within {
+                    "" | "/0/amount" => Column::Amount,
+                    "/0/invoice_id" => Column::InvoiceId,
+                    "/0/invoice_external_id" => Column::InvoiceExternalId,
+                    _ => plain,
+                };
+                Some((column, ""))
+            }
+            _ if json & column.bit() != 0 => Some((column, within)),
+            _ => Some((column, "")),
+        }
+    }
+}
+
+/// Why a payment was rejected, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowError {
-    /// The row's number: from 1, the header and empty lines included. In JSON Lines, the line's.
-    row: u64,
-    /// `column amount`, or with a JSON Pointer into it `column invoice_payments at /0/amount`; empty for the whole row.
+    /// `row 3, column amount`, or with a JSON Pointer into the cell `row 3, column invoice_payments at /0/amount`.
     place: String,
     /// What is wrong with the value and what would be right.
     message: String,
@@ -119,81 +252,55 @@ pub(crate) struct RowError {
 
 impl fmt::Display for RowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "row {}", self.row)?;
         if !self.place.is_empty() {
-            write!(f, ", {}", self.place)?;
+            write!(f, "{}: ", self.place)?;
         }
-        write!(f, ": {}", self.message)
+        f.write_str(&self.message)
     }
 }
 
-/// Where a payment comes from, to tell what is wrong with it in the words of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    row: u64,
-    shape: Shape,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    /// A line of JSON: a JSON Pointer is as good as a column.
-    Json,
-    /// A row of CSV. If its allocation comes from a plain column, this is it.
-    Csv { allocation: Option<Column> },
-}
-
-impl Origin {
-    /// The row's number.
-    pub(crate) fn row(self) -> u64 {
-        self.row
-    }
-
-    /// An error at a place that a JSON Pointer into the payment names. The empty pointer is the whole row.
-    pub(crate) fn error(self, pointer: &str, message: impl Into<String>) -> RowError {
-        RowError {
-            row: self.row,
-            place: self.place(pointer),
-            message: message.into(),
-        }
-    }
-
-    fn place(self, pointer: &str) -> String {
-        let Some(path) = pointer.strip_prefix('/') else {
-            return String::new();
-        };
-        let allocation = match self.shape {
-            Shape::Json => return format!("at {pointer}"),
-            Shape::Csv { allocation } => allocation,
-        };
-        let (property, rest) = match path.split_once('/') {
-            Some((property, _)) => (property, &pointer[property.len() + 1..]),
-            None => (path, ""),
-        };
-        match (Column::named(property), allocation) {
-            (Some(Column::InvoicePayments), Some(column)) => {
-                // The file has no list there: it has the amount and the invoice.
-                let column = match rest {
-                    "" | "/0/amount" => Column::Amount,
-                    _ => column,
-                };
-                format!("column {}", column.name())
-            }
-            (Some(column), _) if rest.is_empty() => format!("column {}", column.name()),
-            (Some(column), _) => format!("column {} at {rest}", column.name()),
-            (None, _) => format!("at {pointer}"),
-        }
-    }
-}
-
-/// A payment, or what is wrong with it.
+/// A payment that was judged.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// Where it stands.
     pub(crate) origin: Origin,
-    /// Its external id, which may be known of a row that is wrong.
-    pub(crate) external_id: Option<String>,
-    /// The payment, checked against every rule that needs no API; or all of the row's mistakes, one at least.
-    pub(crate) payment: Result<CreateInvoicePayment, Vec<RowError>>,
+    /// The payment to record, if it has no error. There is none in a row that is an update.
+    pub(crate) payment: Option<CreateInvoicePayment>,
+    /// Every violation by the rules that need no API, with pointers into the payment.
+    pub(crate) violations: Vec<Violation>,
+}
+
+/// A payment that was judged by itself, without the others of the file.
+struct Judged {
+    origin: Origin,
+    payment: Option<CreateInvoicePayment>,
+    violations: Vec<Violation>,
+    /// The external id by which it is compared with the others, if there is no payment that has it.
+    external_id: Option<String>,
+}
+
+impl Judged {
+    /// Takes what the checks of a payment to record gave.
+    fn of(
+        origin: Origin,
+        checked: Result<Validated<CreateInvoicePayment>, Vec<Violation>>,
+        external_id: impl FnOnce(&[Violation]) -> Option<String>,
+    ) -> Self {
+        match checked {
+            Ok(payment) => Self {
+                origin,
+                violations: payment.warnings().to_vec(),
+                external_id: None,
+                payment: Some(payment.into_inner()),
+            },
+            Err(violations) => Self {
+                origin,
+                payment: None,
+                external_id: external_id(&violations),
+                violations,
+            },
+        }
+    }
 }
 
 /// How a file says payments.
@@ -201,12 +308,36 @@ pub(crate) struct Row {
 pub(crate) enum Format {
     Csv,
     JsonLines,
+    Json,
 }
 
-/// The rows of a file, one after the other.
-pub(crate) enum Rows {
+/// A document that turned out not to be JSON. Nothing after that place can be read.
+#[derive(Debug)]
+pub(crate) struct NotJson(pub(crate) Malformed);
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: this isn't JSON: {}", self.0.place, self.0.what)
+    }
+}
+
+impl std::error::Error for NotJson {}
+
+/// The payments of a file, one after the other, judged.
+///
+/// However large the file is, one payment of it is in memory at a time, and a few bytes for each external id.
+pub(crate) struct Rows {
+    reader: Reader,
+    context: Context,
+    /// How many payments were read.
+    count: u64,
+    ids: ExternalIds,
+}
+
+enum Reader {
     Csv(Box<CsvRows>),
     JsonLines(Lines),
+    Json(Box<Document>),
 }
 
 type Input = Box<dyn BufRead + Send>;
@@ -214,11 +345,17 @@ type Input = Box<dyn BufRead + Send>;
 impl Rows {
     /// Begins to read; of CSV that is the header.
     ///
+    /// `operation` says what is asked for with a payment: to record it or to update one. Without it a payment is to be
+    /// recorded, and a JSON list is a bulk request. A row of CSV can't be an update; it's taken for a payment to record.
+    ///
     /// # Errors
     ///
-    /// Where the input can't be read, isn't UTF-8 text at its beginning, or has a header that can't be right.
+    /// Where the input can't be read, isn't UTF-8 text at its beginning, or has a header that can't be right. An empty
+    /// JSON document is [`NotJson`].
     pub(crate) fn new(
         format: Format,
+        operation: Option<Operation>,
+        context: Context,
         mut input: impl BufRead + Send + 'static,
     ) -> anyhow::Result<Self> {
         let mut start = Vec::new();
@@ -234,22 +371,31 @@ impl Rows {
             start.clear();
         }
         let input: Input = Box::new(Cursor::new(start).chain(input));
-        Ok(match format {
-            Format::Csv => Rows::Csv(Box::new(CsvRows::new(input)?)),
-            Format::JsonLines => Rows::JsonLines(Lines {
+        let reader = match format {
+            Format::Csv => Reader::Csv(Box::new(CsvRows::new(input)?)),
+            Format::JsonLines => Reader::JsonLines(Lines {
                 input,
+                operation: operation.unwrap_or(Operation::RecordInvoicePayment),
                 line: 0,
                 position: 0,
                 text: Vec::new(),
             }),
+            Format::Json => Reader::Json(Box::new(Document::new(input, operation)?)),
+        };
+        Ok(Self {
+            reader,
+            context,
+            count: 0,
+            ids: ExternalIds::default(),
         })
     }
 
     /// How many bytes of the input are used up.
     pub(crate) fn position(&self) -> u64 {
-        match self {
-            Rows::Csv(rows) => rows.records.position(),
-            Rows::JsonLines(lines) => lines.position,
+        match &self.reader {
+            Reader::Csv(rows) => rows.records.position(),
+            Reader::JsonLines(lines) => lines.position,
+            Reader::Json(document) => document.elements.position(),
         }
     }
 
@@ -257,48 +403,120 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// Where no further row can be read. What is wrong with one row alone is in its [`Row::payment`].
+    /// Where no further row can be read; a JSON document that isn't JSON is [`NotJson`]. What is wrong with one row alone
+    /// is in its [`Row::violations`].
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Row>> {
-        match self {
-            Rows::Csv(rows) => rows.next(),
-            Rows::JsonLines(lines) => lines.next(),
+        let judged = match &mut self.reader {
+            Reader::Csv(rows) => rows.next(self.count, &self.context)?,
+            Reader::JsonLines(lines) => lines.next(self.count, &self.context)?,
+            Reader::Json(document) => document.next(self.count, &self.context)?,
+        };
+        let Some(mut judged) = judged else {
+            return Ok(None);
+        };
+        self.count += u64::from(judged.origin.is_payment());
+        if let Some(violation) = self.repeated(&judged) {
+            // The external id is the first property, so this is where the checks of a bulk request put it.
+            judged.violations.insert(0, violation);
+            judged.payment = None;
         }
+        Ok(Some(Row {
+            origin: judged.origin,
+            payment: judged.payment,
+            violations: judged.violations,
+        }))
+    }
+
+    /// The violation that an earlier payment has the same external id. Whichever of the two is meant, it's not for a
+    /// program to choose; so the first one counts, even if it was rejected.
+    fn repeated(&mut self, judged: &Judged) -> Option<Violation> {
+        let external_id = match &judged.payment {
+            Some(payment) => payment.external_id.as_deref(),
+            None => judged.external_id.as_deref(),
+        };
+        let external_id = external_id.filter(|id| !id.is_empty())?;
+        let first = self.ids.repeated(external_id, judged.origin.number)?;
+        let first = match judged.origin.form {
+            Form::Row { .. } => format!("row {first}"),
+            Form::Line => format!("line {first}"),
+            Form::Element | Form::Whole | Form::List => format!("the payment at index {first}"),
+        };
+        Some(Violation {
+            rule: Rule::DuplicateExternalId,
+            pointer: "/external_id".to_owned(),
+            message: format!(
+                "{} is the external_id of {first} as well; each payment needs its own.",
+                quoted(external_id)
+            ),
+        })
     }
 }
 
-/// Checks a payment that was read and makes its row.
-fn checked(origin: Origin, payment: CreateInvoicePayment) -> Row {
-    let mut mistakes = Vec::new();
-    for violation in validate_create(&payment) {
-        let mistake = origin.error(&violation.pointer, violation.message);
-        // The amount of a plain allocation is the payment's: a mistake in it is one mistake of the file.
-        if !mistakes.contains(&mistake) {
-            mistakes.push(mistake);
-        }
+/// A text as messages show it: in quotation marks, and not longer than a person reads.
+fn quoted(text: &str) -> String {
+    match shortened(text) {
+        (text, true) => format!("{text:?}…"),
+        (text, false) => format!("{text:?}"),
     }
-    Row {
-        origin,
-        external_id: payment.external_id.clone(),
-        payment: if mistakes.is_empty() {
-            Ok(payment)
-        } else {
-            Err(mistakes)
-        },
+}
+
+/// The beginning of a text, and whether there is more of it.
+fn shortened(text: &str) -> (&str, bool) {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => (&text[..end], true),
+        None => (text, false),
     }
+}
+
+/// Whether a violation is one of the payment's text, so that it couldn't be taken apart to check the other rules. The
+/// catalogue of the rules calls these rules raw.
+fn is_raw(violation: &Violation) -> bool {
+    matches!(
+        violation.rule,
+        Rule::JsonMalformed
+            | Rule::DuplicateKey
+            | Rule::TypeMismatch
+            | Rule::PropertyMissing
+            | Rule::PropertyUnknown
+            | Rule::ValueUnknown
+            | Rule::IntegerOutOfRange
+            | Rule::TimestampMalformed
+            | Rule::UuidMalformed
+            | Rule::AccountIdentifierMalformed
+            | Rule::AllocationTargetAmbiguous
+            | Rule::MethodDeprecated
+    )
+}
+
+/// The external id in the text of a payment that has errors.
+fn external_id_of(text: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Payment<'a> {
+        #[serde(borrow)]
+        external_id: Option<Cow<'a, str>>,
+    }
+    // A list would be taken for an object's values.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    let payment: Payment<'_> = serde_json::from_slice(text).ok()?;
+    payment.external_id.map(Cow::into_owned)
 }
 
 // ---- JSON Lines ---------------------------------------------------------------------------------------------------
 
 /// The lines of a JSON Lines file.
-pub(crate) struct Lines {
+struct Lines {
     input: Input,
+    operation: Operation,
     line: u64,
     position: u64,
     text: Vec<u8>,
 }
 
 impl Lines {
-    fn next(&mut self) -> anyhow::Result<Option<Row>> {
+    fn next(&mut self, index: u64, context: &Context) -> anyhow::Result<Option<Judged>> {
         loop {
             self.text.clear();
             let read = self
@@ -306,7 +524,7 @@ impl Lines {
                 .by_ref()
                 .take(MAX_ROW_BYTES)
                 .read_until(b'\n', &mut self.text)
-                .with_context(|| format!("reading row {}", self.line + 1))?;
+                .with_context(|| format!("reading line {}", self.line + 1))?;
             if read == 0 {
                 return Ok(None);
             }
@@ -314,110 +532,164 @@ impl Lines {
             self.position += read as u64;
             if read as u64 == MAX_ROW_BYTES && self.text.last() != Some(&b'\n') {
                 bail!(
-                    "row {}: the line is longer than {MAX_ROW_BYTES} bytes, so it can't be a payment",
+                    "line {} is longer than {MAX_ROW_BYTES} bytes, so it can't be a payment",
                     self.line
                 );
             }
             if !self.text.iter().all(u8::is_ascii_whitespace) {
-                return Ok(Some(self.row()));
+                return Ok(Some(self.judge(index, context)));
             }
         }
     }
 
-    fn row(&self) -> Row {
+    fn judge(&self, index: u64, context: &Context) -> Judged {
         let origin = Origin {
-            row: self.line,
-            shape: Shape::Json,
+            form: Form::Line,
+            number: self.line,
+            index,
         };
-        match decode_object::<CreateInvoicePayment>(&self.text) {
-            Ok(payment) => checked(origin, payment),
-            Err((pointer, message)) => Row {
+        let text = self.text.trim_ascii_end();
+        let mut judged = match self.operation {
+            // Updates are requests of their own, so two of them may have the same external id.
+            Operation::UpdateInvoicePayment => Judged {
                 origin,
-                external_id: external_id_of(&self.text),
-                payment: Err(vec![origin.error(&pointer, message)]),
+                payment: None,
+                violations: validate_json(self.operation, text, context),
+                external_id: None,
             },
-        }
-    }
-}
-
-/// The external id of a payment that can't be read as a whole.
-fn external_id_of(text: &[u8]) -> Option<String> {
-    let value: Value = serde_json::from_slice(text).ok()?;
-    Some(value.get("external_id")?.as_str()?.to_owned())
-}
-
-/// Reads a JSON object, as [`decode`] does. Of an array the derived code would take the properties in their order, which
-/// no API does.
-pub(crate) fn decode_object<T: DeserializeOwned>(text: &[u8]) -> Result<T, (String, String)> {
-    let start = text.trim_ascii_start();
-    if start.starts_with(b"{") || start.is_empty() {
-        return decode(text);
-    }
-    match decode::<Value>(text) {
-        Ok(_) => Err((
-            String::new(),
-            "this is JSON, but not an object; write it as { ... }".to_owned(),
-        )),
-        Err(mistake) => Err(mistake),
-    }
-}
-
-/// Reads JSON. Where that fails, gives a JSON Pointer to the value that is wrong, and what is wrong with it.
-fn decode<T: DeserializeOwned>(text: &[u8]) -> Result<T, (String, String)> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let mut pointer = String::new();
-        for segment in error.path() {
-            use serde_path_to_error::Segment;
-            match segment {
-                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-                Segment::Map { key } => {
-                    pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")))
-                }
-                // Which variant it is says the value itself; and nothing is known below an unknown segment.
-                Segment::Enum { .. } | Segment::Unknown => {}
+            _ => Judged::of(origin, read_create(text, context), |_| external_id_of(text)),
+        };
+        for violation in &mut judged.violations {
+            if violation.rule == Rule::JsonMalformed {
+                // To the checks each line is a body by itself; beside the number in the file, another one would confuse.
+                violation.message = violation.message.replace(" line 1 column ", " column ");
             }
         }
-        (pointer, in_words(error.inner()))
-    })?;
-    deserializer.end().map_err(|error| {
-        (
-            String::new(),
-            format!(
-                "{}; there must be one JSON value and nothing after it",
-                in_words(&error)
-            ),
-        )
-    })?;
-    Ok(value)
+        judged
+    }
 }
 
-/// A JSON error in words that don't presume Rust.
-fn in_words(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let (what, position) = match text.rsplit_once(" at line 1 column ") {
-        // A value of the wrong kind is found by its pointer; a position helps where the text isn't JSON at all.
-        Some((what, _)) if error.is_data() => (what, String::new()),
-        Some((what, column)) => (what, format!(" at character {column}")),
-        None => (text.as_str(), String::new()),
-    };
-    let what = what
-        .replace("expected i64", "expected a whole number")
-        .replace("expected a sequence", "expected a JSON array")
-        .replace("invalid type: sequence", "invalid type: JSON array")
-        .replace("expected a map", "expected a JSON object")
-        .replace("invalid type: map", "invalid type: JSON object");
-    if error.is_data() {
-        what
-    } else {
-        format!("this isn't JSON: {what}{position}")
+// ---- JSON ---------------------------------------------------------------------------------------------------------
+
+/// A JSON document: a bulk request, or the body of another.
+struct Document {
+    elements: Elements<Input>,
+    /// What was asked for; without it the document says.
+    operation: Option<Operation>,
+    /// What there is to say about the list itself was said.
+    told: bool,
+}
+
+impl Document {
+    fn new(input: Input, operation: Option<Operation>) -> anyhow::Result<Self> {
+        Ok(Self {
+            elements: Elements::new(input).map_err(no_document)?,
+            operation,
+            told: false,
+        })
+    }
+
+    fn next(&mut self, index: u64, context: &Context) -> anyhow::Result<Option<Judged>> {
+        let whole = |form, violations| Judged {
+            origin: Origin {
+                form,
+                number: 0,
+                index: 0,
+            },
+            payment: None,
+            violations,
+            external_id: None,
+        };
+        if !self.elements.is_list() {
+            if !self.elements.next().map_err(no_document)? {
+                return Ok(None);
+            }
+            let text = self.elements.text();
+            let origin = whole(Form::Whole, Vec::new()).origin;
+            let judged = match self.operation {
+                None | Some(Operation::RecordInvoicePayment) => {
+                    Judged::of(origin, read_create(text, context), |_| None)
+                }
+                Some(operation) => whole(Form::Whole, validate_json(operation, text, context)),
+            };
+            return self.unless_malformed(judged).map(Some);
+        }
+
+        if let Some(
+            operation @ (Operation::RecordInvoicePayment | Operation::UpdateInvoicePayment),
+        ) = self.operation
+        {
+            if self.told {
+                return Ok(None);
+            }
+            self.told = true;
+            // Whatever is in it, it isn't one object; but whether it is JSON has to be known first.
+            while self.elements.next().map_err(no_document)? {
+                if let Some(malformed) = self.elements.malformed() {
+                    return Err(NotJson(malformed).into());
+                }
+            }
+            return Ok(Some(whole(
+                Form::Whole,
+                validate_json(operation, b"[]", context),
+            )));
+        }
+
+        if self.elements.next().map_err(no_document)? {
+            let origin = Origin {
+                form: Form::Element,
+                number: index,
+                index,
+            };
+            let text = self.elements.text();
+            let judged = Judged::of(origin, read_create(text, context), |violations| {
+                // As in a bulk request, only payments that could be taken apart are compared.
+                let is_read = !violations
+                    .iter()
+                    .any(|violation| is_raw(violation) && violation.severity() == Severity::Error);
+                is_read.then(|| external_id_of(text)).flatten()
+            });
+            return self.unless_malformed(judged).map(Some);
+        }
+        if index == 0 && !self.told {
+            self.told = true;
+            let violations = validate_json(Operation::BulkCreateInvoicePayments, b"[]", context);
+            return Ok(Some(whole(Form::List, violations)));
+        }
+        Ok(None)
+    }
+
+    /// A payment in a document is no better than the document: where it isn't JSON, the document isn't.
+    fn unless_malformed(&self, judged: Judged) -> anyhow::Result<Judged> {
+        let found = judged
+            .violations
+            .iter()
+            .find(|violation| violation.rule == Rule::JsonMalformed);
+        let Some(violation) = found else {
+            return Ok(judged);
+        };
+        let malformed = self.elements.malformed().unwrap_or_else(|| Malformed {
+            place: self.elements.start(),
+            what: violation.message.clone(),
+        });
+        Err(NotJson(malformed).into())
+    }
+}
+
+fn no_document(broken: elements::Broken) -> anyhow::Error {
+    match broken {
+        elements::Broken::Io(error) => anyhow::Error::new(error).context("reading"),
+        elements::Broken::TooLong(place) => anyhow!(
+            "{place}: the value that begins here is longer than {MAX_ROW_BYTES} bytes, so it can't be a payment"
+        ),
+        elements::Broken::Malformed(malformed) => NotJson(malformed).into(),
     }
 }
 
 // ---- CSV ----------------------------------------------------------------------------------------------------------
 
 /// The payments of a CSV file.
-pub(crate) struct CsvRows {
+struct CsvRows {
     records: Records<Input>,
     /// The column of each cell.
     columns: Vec<Column>,
@@ -437,12 +709,15 @@ impl CsvRows {
         Ok(Self { records, columns })
     }
 
-    fn next(&mut self) -> anyhow::Result<Option<Row>> {
+    fn next(&mut self, index: u64, context: &Context) -> anyhow::Result<Option<Judged>> {
         loop {
             match self.records.next() {
                 // Spreadsheets write rows of empty cells where there was once something.
                 Ok(Some(cells)) if cells.iter().all(<[u8]>::is_empty) => {}
-                Ok(Some(cells)) => return Ok(Some(RowCells::new(&self.columns, cells).read())),
+                Ok(Some(cells)) => {
+                    let judged = RowCells::new(&self.columns, cells, index).judge(context)?;
+                    return Ok(Some(judged));
+                }
                 Ok(None) => return Ok(None),
                 Err(broken) => return Err(broken_off(broken, self.records.row())),
             }
@@ -485,7 +760,8 @@ fn header(cells: Cells<'_>) -> anyhow::Result<Vec<Column>> {
                 }
             };
             bail!(
-                "row 1: unknown column `{name}`; {hint} columns are {}",
+                "row 1: unknown column `{}`; {hint} columns are {}",
+                shortened(name).0,
                 names(&Column::ALL)
             );
         };
@@ -528,17 +804,117 @@ struct RowCells<'a> {
     /// By the column's place in [`Column::ALL`]. Empty cells are none.
     cells: [Option<&'a [u8]>; Column::ALL.len()],
     number: u64,
+    index: u64,
     /// How many cells there are, and how many there should be.
     count: (usize, usize),
-    mistakes: Vec<(Option<Column>, String, String)>,
+    /// The columns whose cells hold JSON, a bit each.
+    json_cells: u32,
+    mistakes: Vec<Violation>,
+}
+
+/// What a cell gave: a value of its own form, or the API's JSON.
+enum Given<'a, T> {
+    Plain(T),
+    Json(&'a RawValue),
+}
+
+impl<T: Serialize> Serialize for Given<'_, T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Given::Plain(value) => value.serialize(serializer),
+            Given::Json(text) => text.serialize(serializer),
+        }
+    }
+}
+
+/// A row as the API's JSON says it, with JSON cells just as they are. Its names and their order are the API's.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<&'a str>,
+    paid_at: Timestamp,
+    method: &'a str,
+    amount: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_fees: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_clearing_account_identifier: Option<Given<'a, AccountIdentifier>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redemption_account: Option<Given<'a, AccountIdentifier>>,
+    invoice_payments: Given<'a, Vec<AllocationInput>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedicated_refunds: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Given<'a, Vec<TagKeyValue>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memo: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_number: Option<&'a str>,
+}
+
+impl Body<'_> {
+    /// The method, if all of the row is plain: then nothing has to be written down as JSON to be read again.
+    fn method_if_plain(&self) -> Option<PaymentMethod> {
+        fn plain<T>(given: &Option<Given<'_, T>>) -> bool {
+            !matches!(given, Some(Given::Json(_)))
+        }
+        let is_plain = self.additional_fees.is_none()
+            && self.dedicated_refunds.is_none()
+            && self.metadata.is_none()
+            && plain(&self.payment_clearing_account_identifier)
+            && plain(&self.redemption_account)
+            && plain(&self.tags)
+            && matches!(self.invoice_payments, Given::Plain(_))
+            // An older name is read all right, but what is to say about it say the checks of JSON.
+            && METHODS.contains(&self.method);
+        PaymentMethod::from_str(self.method)
+            .ok()
+            .filter(|_| is_plain)
+    }
+
+    /// The payment, where all of the row is plain.
+    fn into_payment(self, method: PaymentMethod) -> CreateInvoicePayment {
+        fn value<T>(given: Option<Given<'_, T>>) -> Option<T> {
+            match given {
+                Some(Given::Plain(value)) => Some(value),
+                Some(Given::Json(_)) | None => None,
+            }
+        }
+        // Without `..`, so that a property which the API gains has to be given a column.
+        CreateInvoicePayment {
+            external_id: self.external_id.map(str::to_owned),
+            paid_at: self.paid_at,
+            method,
+            amount: self.amount,
+            fee: self.fee,
+            additional_fees: None,
+            processor: self.processor.map(str::to_owned),
+            payment_clearing_account_identifier: value(self.payment_clearing_account_identifier),
+            redemption_account: value(self.redemption_account),
+            invoice_payments: value(Some(self.invoice_payments)).unwrap_or_default(),
+            dedicated_refunds: None,
+            tags: value(self.tags),
+            memo: self.memo.map(str::to_owned),
+            metadata: None,
+            reference_number: self.reference_number.map(str::to_owned),
+        }
+    }
 }
 
 impl<'a> RowCells<'a> {
-    fn new(columns: &[Column], cells: Cells<'a>) -> Self {
+    fn new(columns: &[Column], cells: Cells<'a>, index: u64) -> Self {
         let mut row = Self {
             cells: [None; Column::ALL.len()],
             number: cells.row(),
+            index,
             count: (cells.len(), columns.len()),
+            json_cells: 0,
             mistakes: Vec::new(),
         };
         for (column, cell) in columns.iter().zip(cells.iter()) {
@@ -547,116 +923,132 @@ impl<'a> RowCells<'a> {
         row
     }
 
-    /// Reads the whole row, going on after a mistake to find the others.
-    fn read(mut self) -> Row {
-        let number = self.number;
+    /// Judges the whole row, going on after a mistake to find the others.
+    fn judge(mut self, context: &Context) -> anyhow::Result<Judged> {
         let (found, expected) = self.count;
         if found != expected {
             // Whatever stands in which column now, it's not what was meant.
-            let message = format!(
-                "the row has {found} cells and the header {expected}; a cell that holds a comma, a quotation mark or a \
-                 line break must stand in quotation marks"
-            );
-            return Row {
-                origin: Origin {
-                    row: number,
-                    shape: Shape::Csv { allocation: None },
-                },
-                external_id: None,
-                payment: Err(vec![RowError {
-                    row: number,
-                    place: String::new(),
-                    message,
-                }]),
+            let violation = Violation {
+                rule: Rule::JsonMalformed,
+                pointer: String::new(),
+                message: format!(
+                    "The row has {found} cells and the header {expected}; a cell that holds a comma, a quotation mark or \
+                     a line break must stand in quotation marks."
+                ),
             };
+            return Ok(Judged {
+                origin: self.origin(None),
+                payment: None,
+                violations: vec![violation],
+                external_id: None,
+            });
         }
 
         let external_id = self.text(Column::ExternalId);
+        if external_id.is_none() && self.cells[Column::Id as usize].is_some() {
+            // The payment exists already, and nothing that a request can say would find it again.
+            self.mistake(
+                Rule::PropertyMissing,
+                "/external_id",
+                "The row comes from a list (it has an id) and has no external_id, so importing it would record the \
+                 payment once more. Leave the row out, or empty its column id to record it anew.",
+            );
+        }
         let paid_at = self.required(Column::PaidAt, Self::time);
         let method = self.required(Column::Method, Self::method);
         let amount = self.required(Column::Amount, Self::cents);
         let fee = self.cents(Column::Fee);
-        let additional_fees = self.json::<Vec<AdditionalFeeInput>>(Column::AdditionalFees);
+        let additional_fees = self.json(Column::AdditionalFees);
         let processor = self.text(Column::Processor);
         let payment_clearing_account_identifier =
             self.account(Column::PaymentClearingAccountIdentifier);
         let redemption_account = self.account(Column::RedemptionAccount);
         let (allocation, invoice_payments) = self.allocations(amount);
-        let dedicated_refunds = self.json::<Vec<DedicatedRefundInput>>(Column::DedicatedRefunds);
+        let dedicated_refunds = self.json(Column::DedicatedRefunds);
         let tags = self.tags();
         let memo = self.text(Column::Memo);
-        let metadata = self.json::<Metadata>(Column::Metadata);
+        let metadata = self.json(Column::Metadata);
         let reference_number = self.text(Column::ReferenceNumber);
 
-        let origin = Origin {
-            row: number,
-            shape: Shape::Csv { allocation },
-        };
-        if let (true, Some(paid_at), Some(method), Some(amount)) =
-            (self.mistakes.is_empty(), paid_at, method, amount)
-        {
-            // Without `..`, so that a property which the API gains has to be given a column.
-            return checked(
-                origin,
-                CreateInvoicePayment {
-                    external_id,
-                    paid_at,
-                    method,
-                    amount,
-                    fee,
-                    additional_fees,
-                    processor,
-                    payment_clearing_account_identifier,
-                    redemption_account,
-                    invoice_payments,
-                    dedicated_refunds,
-                    tags,
-                    memo,
-                    metadata,
-                    reference_number,
-                },
-            );
-        }
-        let mistakes = self.mistakes.into_iter().map(|(column, pointer, message)| {
-            let place = match column {
-                Some(column) if pointer.is_empty() => format!("column {}", column.name()),
-                Some(column) => format!("column {} at {pointer}", column.name()),
-                None => String::new(),
-            };
-            RowError {
-                row: number,
-                place,
-                message,
-            }
-        });
-        Row {
-            origin,
+        let body = Body {
             external_id,
-            payment: Err(mistakes.collect()),
+            // Where a required value is missing there is a mistake, and only the JSON of other cells is looked at.
+            paid_at: paid_at.unwrap_or_default(),
+            method: method.unwrap_or(METHODS[0]),
+            amount: amount.unwrap_or_default(),
+            fee,
+            additional_fees,
+            processor,
+            payment_clearing_account_identifier,
+            redemption_account,
+            invoice_payments,
+            dedicated_refunds,
+            tags,
+            memo,
+            metadata,
+            reference_number,
+        };
+        let checked = match body.method_if_plain() {
+            Some(_) if !self.mistakes.is_empty() => Err(Vec::new()),
+            Some(method) => Validated::create(body.into_payment(method), context)
+                .map_err(|invalid| invalid.into_parts().1),
+            None => {
+                let text = serde_json::to_vec(&body).context("writing a row's cells as JSON")?;
+                read_create(&text, context)
+            }
+        };
+        let origin = self.origin(allocation);
+        let id = |_: &[Violation]| external_id.map(str::to_owned);
+        let mut mistakes = std::mem::take(&mut self.mistakes);
+        if mistakes.is_empty() {
+            let mut judged = Judged::of(origin, checked, id);
+            if allocation.is_some() {
+                tell_amount_once(&mut judged.violations);
+            }
+            return Ok(judged);
+        }
+        // As for any payment that can't be taken apart, the rules on what its values mean aren't checked.
+        let found = match checked {
+            Ok(payment) => payment.warnings().to_vec(),
+            Err(violations) => violations,
+        };
+        mistakes.extend(found.into_iter().filter(is_raw));
+        mistakes.sort_by_key(|mistake| place_of_property(&mistake.pointer));
+        Ok(Judged::of(origin, Err(mistakes), id))
+    }
+
+    fn origin(&self, allocation: Option<Column>) -> Origin {
+        Origin {
+            form: Form::Row {
+                allocation,
+                json: self.json_cells,
+            },
+            number: self.number,
+            index: self.index,
         }
     }
 
-    fn mistake(&mut self, column: Column, message: impl Into<String>) {
-        self.mistakes
-            .push((Some(column), String::new(), message.into()));
+    fn mistake(&mut self, rule: Rule, pointer: impl Into<String>, message: impl Into<String>) {
+        self.mistakes.push(Violation {
+            rule,
+            pointer: pointer.into(),
+            message: message.into(),
+        });
     }
 
     /// The text of a cell, exactly as it is; `None` where it's empty.
-    fn text(&mut self, column: Column) -> Option<String> {
-        self.str(column).map(str::to_owned)
-    }
-
-    fn str(&mut self, column: Column) -> Option<&'a str> {
+    fn text(&mut self, column: Column) -> Option<&'a str> {
         let cell = self.cells[column as usize]?;
         match std::str::from_utf8(cell) {
             Ok(text) => Some(text),
             Err(error) => {
                 self.mistake(
-                    column,
+                    Rule::JsonMalformed,
+                    column.pointer(),
                     format!(
-                        "the text isn't UTF-8 from its byte {} on ({:?}); save the file as UTF-8",
+                        "The text isn't UTF-8 from its byte {} on ({}); save the file as UTF-8.",
                         error.valid_up_to() + 1,
-                        String::from_utf8_lossy(cell)
+                        quoted(&String::from_utf8_lossy(cell))
                     ),
                 );
                 None
@@ -666,7 +1058,7 @@ impl<'a> RowCells<'a> {
 
     /// The text of a cell without blanks around it, where these can't mean anything.
     fn word(&mut self, column: Column) -> Option<&'a str> {
-        self.str(column)
+        self.text(column)
             .map(str::trim)
             .filter(|word| !word.is_empty())
     }
@@ -685,7 +1077,11 @@ impl<'a> RowCells<'a> {
                 Column::Method => "how the customer paid, such as CREDIT_CARD",
                 _ => "what the customer paid in cents, such as 9000 for 90.00",
             };
-            self.mistake(column, format!("the cell is empty; give {right}"));
+            self.mistake(
+                Rule::PropertyMissing,
+                column.pointer(),
+                format!("The cell is empty; give {right}."),
+            );
         }
         value
     }
@@ -696,33 +1092,39 @@ impl<'a> RowCells<'a> {
             Ok(time) => Some(time),
             Err(_) => {
                 self.mistake(
-                    column,
-                    format!("{word:?} isn't a time with its offset from UTC; write it as 2024-02-27T02:22:55Z or 2024-02-27T04:22:55+02:00"),
+                    Rule::TimestampMalformed,
+                    column.pointer(),
+                    format!(
+                        "{} isn't a time with its offset from UTC; write it as 2024-02-27T02:22:55Z or \
+                         2024-02-27T04:22:55+02:00.",
+                        quoted(word)
+                    ),
                 );
                 None
             }
         }
     }
 
-    fn method(&mut self, column: Column) -> Option<PaymentMethod> {
+    /// A method by its name, which may be an older one.
+    fn method(&mut self, column: Column) -> Option<&'a str> {
         let word = self.word(column)?;
-        match PaymentMethod::from_str(word) {
-            Ok(method) => Some(method),
-            Err(_) => {
-                let hint = match nearest(word, METHODS.into_iter()) {
-                    Some(nearest) => format!("did you mean {nearest}? The"),
-                    None => "the".to_owned(),
-                };
-                self.mistake(
-                    column,
-                    format!(
-                        "{word:?} isn't a method; {hint} methods are {}",
-                        METHODS.join(", ")
-                    ),
-                );
-                None
-            }
+        if PaymentMethod::from_str(word).is_ok() {
+            return Some(word);
         }
+        let hint = match nearest(word, METHODS.into_iter()) {
+            Some(nearest) => format!("did you mean {nearest}? The"),
+            None => "the".to_owned(),
+        };
+        self.mistake(
+            Rule::ValueUnknown,
+            column.pointer(),
+            format!(
+                "{} isn't a method; {hint} methods are {}.",
+                quoted(word),
+                METHODS.join(", ")
+            ),
+        );
+        None
     }
 
     fn cents(&mut self, column: Column) -> Option<i64> {
@@ -730,59 +1132,85 @@ impl<'a> RowCells<'a> {
         if let Ok(cents) = word.parse() {
             return Some(cents);
         }
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
-        let message = if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            format!(
-                "{word} doesn't fit a signed 64-bit integer, which ends at {}",
+        let (rule, message) = if is_number(digits) {
+            let message = format!(
+                "{} doesn't fit a signed 64-bit integer, which goes from {} to {}.",
+                shortened(word).0,
+                i64::MIN,
                 i64::MAX
-            )
+            );
+            (Rule::IntegerOutOfRange, message)
         } else if let Some((units, cents)) = digits.split_once('.')
-            && !units.is_empty()
+            && is_number(units)
+            && is_number(cents)
             && cents.len() == 2
-            && [units, cents]
-                .iter()
-                .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
         {
-            format!(
-                "{word} isn't a whole number; amounts are in cents, so write {}",
-                word.replace('.', "")
-            )
+            let message = format!(
+                "{} isn't a whole number; amounts are in cents, so write {}.",
+                shortened(word).0,
+                shortened(&word.replace('.', "")).0
+            );
+            (Rule::TypeMismatch, message)
         } else {
-            format!(
-                "{word:?} isn't a whole number of cents; write 90.00 as 9000, with digits alone"
-            )
+            let message = format!(
+                "{} isn't a whole number of cents; write 90.00 as 9000, with digits alone.",
+                quoted(word)
+            );
+            (Rule::TypeMismatch, message)
         };
-        self.mistake(column, message);
+        self.mistake(rule, column.pointer(), message);
         None
     }
 
-    fn json<T: DeserializeOwned>(&mut self, column: Column) -> Option<T> {
-        let text = self.word(column)?;
-        match decode(text.as_bytes()) {
-            Ok(value) => Some(value),
-            Err((pointer, message)) => {
-                self.mistakes.push((Some(column), pointer, message));
-                None
-            }
-        }
+    /// A cell that holds one JSON value. What the value may be is for the checks of the whole payment to say.
+    fn json(&mut self, column: Column) -> Option<&'a RawValue> {
+        let word = self.word(column)?;
+        self.json_cells |= column.bit();
+        // A raw value may still hold half of a surrogate pair, which would make the whole payment malformed.
+        let error = match serde_json::from_str::<Value>(word) {
+            Ok(_) => match serde_json::from_str(word) {
+                Ok(value) => return Some(value),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let place = match error.line() {
+            1 => format!("character {}", error.column()),
+            line => format!("character {} of its line {line}", error.column()),
+        };
+        self.mistake(
+            Rule::JsonMalformed,
+            column.pointer(),
+            format!(
+                "The cell isn't JSON: {} at {place}; it must hold one JSON value and nothing else.",
+                without_position(&error)
+            ),
+        );
+        None
     }
 
     /// An account by its id, its stable name, or as the API's JSON has it.
-    fn account(&mut self, column: Column) -> Option<AccountIdentifier> {
+    fn account(&mut self, column: Column) -> Option<Given<'a, AccountIdentifier>> {
         let word = self.word(column)?;
         if word.starts_with('{') {
-            return self.json(column);
+            return self.json(column).map(Given::Json);
         }
-        Some(match Uuid::try_parse(word) {
+        Some(Given::Plain(match Uuid::try_parse(word) {
             Ok(id) => AccountIdentifier::AccountId { id },
             Err(_) => AccountIdentifier::StableName {
                 stable_name: word.to_owned(),
             },
-        })
+        }))
     }
 
     /// The allocations, and the plain column that they come from if they do.
-    fn allocations(&mut self, amount: Option<i64>) -> (Option<Column>, Vec<AllocationInput>) {
+    fn allocations(
+        &mut self,
+        amount: Option<i64>,
+    ) -> (Option<Column>, Given<'a, Vec<AllocationInput>>) {
         let plain: Vec<_> = [Column::InvoiceId, Column::InvoiceExternalId]
             .into_iter()
             .filter(|column| self.cells[*column as usize].is_some())
@@ -790,17 +1218,19 @@ impl<'a> RowCells<'a> {
         if self.cells[Column::InvoicePayments as usize].is_some() {
             if !plain.is_empty() {
                 self.mistake(
-                    Column::InvoicePayments,
+                    Rule::DuplicateKey,
+                    Column::InvoicePayments.pointer(),
                     format!(
-                        "the cell and {} are both filled; fill one of them",
+                        "The cell and {} are both filled; fill one of them.",
                         names(&plain)
                     ),
                 );
             }
-            return (None, self.json(Column::InvoicePayments).unwrap_or_default());
+            let list = self.json(Column::InvoicePayments);
+            return (None, list.map_or(Given::Plain(Vec::new()), Given::Json));
         }
         let Some(first) = plain.first().copied() else {
-            return (None, Vec::new());
+            return (None, Given::Plain(Vec::new()));
         };
         let invoice_id = match self
             .word(Column::InvoiceId)
@@ -810,13 +1240,17 @@ impl<'a> RowCells<'a> {
             Some((_, Ok(id))) => Some(id),
             Some((word, Err(_))) => {
                 self.mistake(
-                    Column::InvoiceId,
-                    format!("{word:?} isn't a UUID; your own id of the invoice belongs in the column invoice_external_id"),
+                    Rule::UuidMalformed,
+                    Column::InvoiceId.pointer(),
+                    format!(
+                        "{} isn't a UUID; your own id of the invoice belongs in the column invoice_external_id.",
+                        quoted(word)
+                    ),
                 );
                 None
             }
         };
-        let invoice_external_id = self.text(Column::InvoiceExternalId);
+        let invoice_external_id = self.text(Column::InvoiceExternalId).map(str::to_owned);
         let allocation = InvoiceAllocationInput {
             invoice_id,
             invoice_external_id,
@@ -827,34 +1261,63 @@ impl<'a> RowCells<'a> {
             metadata: None,
             reference_number: None,
         };
-        (Some(first), vec![AllocationInput::Invoice(allocation)])
+        (
+            Some(first),
+            Given::Plain(vec![AllocationInput::Invoice(allocation)]),
+        )
     }
 
     /// Tags as the API's JSON array, or as `key=value; key=value`.
-    fn tags(&mut self) -> Option<Vec<TagKeyValue>> {
+    fn tags(&mut self) -> Option<Given<'a, Vec<TagKeyValue>>> {
         let word = self.word(Column::Tags)?;
         if word.starts_with('[') {
-            return self.json(Column::Tags);
+            return self.json(Column::Tags).map(Given::Json);
         }
         let mut tags = Vec::new();
-        for part in word
+        for (index, part) in word
             .split(';')
             .map(str::trim)
             .filter(|part| !part.is_empty())
+            .enumerate()
         {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             let (key, value) = (key.trim(), value.trim());
             if key.is_empty() || value.is_empty() {
+                let empty = if key.is_empty() { "key" } else { "value" };
                 self.mistake(
-                    Column::Tags,
-                    format!("{part:?} isn't a tag; write key=value, and `; ` between two of them"),
+                    Rule::TagEmpty,
+                    format!("{}/{index}/{empty}", Column::Tags.pointer()),
+                    format!(
+                        "{} isn't a tag; write key=value, and `; ` between two of them.",
+                        quoted(part)
+                    ),
                 );
-                return None;
             }
             tags.push(tag(key, value));
         }
-        Some(tags)
+        Some(Given::Plain(tags))
     }
+}
+
+/// The place of a pointer's property in the API's request; the request itself comes before all of them.
+fn place_of_property(pointer: &str) -> Option<usize> {
+    let Some(Shape::Object(payment)) = Operation::RecordInvoicePayment.body() else {
+        return None;
+    };
+    let name = pointer.split('/').nth(1)?;
+    payment.property(name).map(|(place, _)| place)
+}
+
+/// Where a plain allocation has the payment's amount, a mistake in that is one mistake of the file.
+fn tell_amount_once(violations: &mut Vec<Violation>) {
+    let of_amount: Vec<_> = violations
+        .iter()
+        .filter(|violation| violation.pointer == "/amount")
+        .map(|violation| violation.rule)
+        .collect();
+    violations.retain(|violation| {
+        violation.pointer != "/invoice_payments/0/amount" || !of_amount.contains(&violation.rule)
+    });
 }
 
 fn tag(key: &str, value: &str) -> TagKeyValue {
@@ -873,7 +1336,8 @@ pub(crate) fn write_csv_header(csv: &mut Vec<u8>) {
     write_line(csv, &Column::ALL.map(Column::name));
 }
 
-/// Writes a payment as a row under that header. Importing it again where it comes from changes nothing: what the row
+/// Writes a payment as a row under that header. Importing it again where it comes from changes nothing (a row without
+/// an external id is refused, as it would be recorded once more): what the row
 /// can't say is left out, and what a request leaves out stays as it is.
 ///
 /// A value that only a newer API knows is written as it came, so that nothing is lost; importing it then says what is

@@ -4,32 +4,33 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
-use layer_payments_types::{CreateInvoicePayment, InvoicePaymentReply, UpdateInvoicePayment};
-use layer_payments_validation::{Violation, validate_create, validate_update};
-use serde::de::DeserializeOwned;
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use layer_payments_types::InvoicePaymentReply;
+use layer_payments_validation::{Context, Validated, Violation, read_create, read_update};
 
 use crate::Exit;
 use crate::args::{Body, Record, Update};
 use crate::connection::{Connection, Missing};
 use crate::output::{Output, message, printable};
-use crate::rows;
 
 pub(crate) async fn record(args: Record) -> anyhow::Result<Exit> {
-    let payment: CreateInvoicePayment = read(&args.body)?;
-    if !is_valid(&validate_create(&payment)) {
+    let text = read(&args.body)?;
+    let context = Context::at(Timestamp::now());
+    let Some(payment) = told(read_create(&text, &context)) else {
         return Ok(Exit::Failed);
-    }
+    };
     let connection = Connection::open(&args.api, Missing::Create).await?;
     let reply = connection.client().record(&payment).await?.into_inner();
     finish(connection, reply).await
 }
 
 pub(crate) async fn update(args: Update) -> anyhow::Result<Exit> {
-    let update: UpdateInvoicePayment = read(&args.body)?;
-    if !is_valid(&validate_update(&update)) {
+    let text = read(&args.body)?;
+    let context = Context::at(Timestamp::now());
+    let Some(update) = told(read_update(&text, None, &context)) else {
         return Ok(Exit::Failed);
-    }
+    };
     let connection = Connection::open(&args.api, Missing::Refuse).await?;
     let reply = connection
         .client()
@@ -39,39 +40,36 @@ pub(crate) async fn update(args: Update) -> anyhow::Result<Exit> {
     finish(connection, reply).await
 }
 
-/// Reads the JSON strictly, as the API does.
-fn read<T: DeserializeOwned>(body: &Body) -> anyhow::Result<T> {
-    let (text, name) = match (&body.json, &body.file) {
-        (Some(json), _) => (json.clone().into_bytes(), "--json".to_owned()),
+/// The JSON that the flag or the file holds.
+fn read(body: &Body) -> anyhow::Result<Vec<u8>> {
+    match (&body.json, &body.file) {
+        (Some(json), _) => Ok(json.clone().into_bytes()),
         (None, Some(file)) if file == Path::new("-") => {
             let mut text = Vec::new();
             io::stdin()
                 .read_to_end(&mut text)
                 .context("reading standard input")?;
-            (text, "standard input".to_owned())
+            Ok(text)
         }
-        (None, Some(file)) => {
-            let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-            (text, file.display().to_string())
-        }
+        (None, Some(file)) => fs::read(file).with_context(|| format!("reading {}", file.display())),
         (None, None) => bail!("there is no payment; give a file, or --json"),
-    };
-    rows::decode_object(&text).map_err(|(pointer, mistake)| {
-        let place = if pointer.is_empty() {
-            String::new()
-        } else {
-            format!(" at {pointer}")
-        };
-        anyhow!("{name}{place}: {mistake}")
-    })
+    }
 }
 
-/// Tells what is wrong, all of it.
-fn is_valid(violations: &[Violation]) -> bool {
+/// Tells what is wrong, all of it, and gives what can be sent.
+fn told<T>(checked: Result<Validated<T>, Vec<Violation>>) -> Option<Validated<T>> {
+    let violations = match &checked {
+        Ok(valid) => valid.warnings(),
+        Err(violations) => violations,
+    };
     for violation in violations {
-        message(format_args!("error: {}", printable(&violation.to_string())));
+        message(format_args!(
+            "{}: {}",
+            violation.severity(),
+            printable(&violation.to_string())
+        ));
     }
-    violations.is_empty()
+    checked.ok()
 }
 
 /// Writes the payment, and what became of it where the API says so.

@@ -19,6 +19,7 @@ use crate::error::{CallLimits, Error};
 use crate::generated;
 use crate::hooks::Inner;
 use crate::list::{ListPayments, Query};
+use crate::outgoing::Outgoing;
 
 /// A client of one business's invoice payments.
 ///
@@ -105,15 +106,19 @@ impl Client {
     /// sent, or left as it is where it has them. Without one each call creates a payment. The
     /// status tells: 201 created, 200 was there.
     ///
+    /// `payment` is a payment that was checked, or [`Unchecked`](crate::Unchecked).
+    ///
     /// # Errors
     /// Whatever [`Error`] lists. Where [`Error::is_outcome_unknown`], the payment may have been
     /// recorded.
     pub async fn record(
         &self,
-        payment: &CreateInvoicePayment,
+        payment: impl Outgoing<CreateInvoicePayment>,
     ) -> Result<Reply<InvoicePaymentReply>, Error> {
         let api = self.call();
-        let result = api.record_invoice_payment(&self.business_id, payment).await;
+        let result = api
+            .record_invoice_payment(&self.business_id, payment.request())
+            .await;
         self.finish(
             Operation::RecordInvoicePayment,
             api.inner(),
@@ -125,15 +130,18 @@ impl Client {
     /// Records many payments in one request (`bulk_create_invoice_payments`): all of them or none,
     /// each by the rules of [`Client::record`]. The reply lists them in the order of `payments`.
     ///
+    /// `payments` are a list that was checked, or [`Unchecked`](crate::Unchecked).
+    ///
     /// # Errors
     /// Where `payments` is empty, and whatever [`Error`] lists. In one that a server answers, the
     /// pointers of [`Error::errors`] begin with the index of the payment. Where
     /// [`Error::is_outcome_unknown`], all of them may have been recorded.
     pub async fn bulk(
         &self,
-        payments: &[CreateInvoicePayment],
+        payments: impl Outgoing<[CreateInvoicePayment]>,
     ) -> Result<Reply<InvoicePaymentBulkReply>, Error> {
         let operation = Operation::BulkCreateInvoicePayments;
+        let payments = payments.request();
         if payments.is_empty() {
             return Err(Error::argument(
                 operation,
@@ -152,17 +160,20 @@ impl Client {
     /// clears, an empty list empties. `payment_id` is the `id` that Layer gave the payment, not its
     /// external id.
     ///
+    /// `changes` are an update that was checked, best against the payment as it is, or
+    /// [`Unchecked`](crate::Unchecked).
+    ///
     /// # Errors
     /// Whatever [`Error`] lists. Where [`Error::is_outcome_unknown`], the payment may have been
     /// changed.
     pub async fn update(
         &self,
         payment_id: Uuid,
-        changes: &UpdateInvoicePayment,
+        changes: impl Outgoing<UpdateInvoicePayment>,
     ) -> Result<Reply<InvoicePaymentReply>, Error> {
         let api = self.call();
         let result = api
-            .update_invoice_payment(&self.business_id, &payment_id, changes)
+            .update_invoice_payment(&self.business_id, &payment_id, changes.request())
             .await;
         self.finish(
             Operation::UpdateInvoicePayment,

@@ -1,7 +1,10 @@
 //! A client for the invoice-payments part of Layer's embedded-accounting API.
 //!
 //! ```no_run
+//! use std::time::SystemTime;
+//!
 //! use layer_payments_client::types::{CreateInvoicePayment, PaymentMethod};
+//! use layer_payments_client::validation::{Context, Validated};
 //! use layer_payments_client::{Client, Environment};
 //!
 //! #[tokio::main(flavor = "current_thread")]
@@ -22,6 +25,9 @@
 //!             "invoice_payments": [{"invoice_external_id": "invoice-1001", "amount": 9000}]
 //!         }"#,
 //!     )?;
+//!     // What Layer would refuse doesn't leave; the error says all that is wrong with it.
+//!     let context = Context::at(SystemTime::now().try_into()?);
+//!     let payment = Validated::create(payment, &context)?;
 //!     let recorded = client.record(&payment).await?;
 //!     println!("{} answered with status {}", recorded.data.id, recorded.status());
 //!
@@ -46,6 +52,12 @@
 //!   is refused unless [`Builder::allow_plain_http`] allows it. The proxy that the environment
 //!   names is used, but never for this machine.
 //!
+//! # Checked before it is sent
+//!
+//! A write takes a [`Validated`](validation::Validated) request, which only the checks of
+//! [`validation`] can make: every documented rule, without network or account. One that wasn't
+//! checked can be sent too, as [`Unchecked`], so that the call shows it.
+//!
 //! # When a reply is lost
 //!
 //! A write whose reply doesn't come back may have taken place; [`Error::is_outcome_unknown`] says
@@ -64,6 +76,9 @@
 //!
 //! `rustls` (on by default) is the TLS that `https` needs. Without it the client can call plain
 //! `http` only, as in tests against a local server.
+//!
+//! `validation` (on by default) brings the module of that name, the crate
+//! `layer_payments_validation`, along. Without it all requests are [`Unchecked`].
 
 mod builder;
 mod client;
@@ -75,11 +90,16 @@ mod error;
 mod generated;
 mod hooks;
 mod list;
+mod outgoing;
 
 /// The data types of the API, generated from its description.
 pub use layer_payments_types as types;
+/// The checks of requests before they are sent.
+#[cfg(feature = "validation")]
+pub use layer_payments_validation as validation;
 
 pub use crate::builder::{Builder, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Environment, Token};
 pub use crate::client::{Client, Headers, Reply};
 pub use crate::error::{Error, MAX_KEPT_BODY_BYTES};
 pub use crate::list::{ListPayments, PaymentStream};
+pub use crate::outgoing::{Outgoing, Unchecked};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -19,6 +20,16 @@ pub struct Config {
     pub bulk_limit: usize,
     /// The most bytes of a request's body; more are refused with 413. 10 MiB unless set.
     pub body_limit: usize,
+    /// How long a client may take to send a whole body, counted from the end of the headers; one that takes longer is
+    /// refused with 408. 30 seconds unless set, in which 10 MiB arrive at 350 KB a second.
+    pub body_timeout: Duration,
+    /// How long a client may take to send the line and the headers of a request, counted from the connection's start or
+    /// the end of the request before; then the connection is closed. So it is also how long a connection may stay idle.
+    /// 60 seconds unless set.
+    pub head_timeout: Duration,
+    /// How long requests that were taken may still run once the server is told to stop. They are answered in
+    /// milliseconds, so only a client that stopped sending or reading is cut off. 30 seconds unless set.
+    pub shutdown_timeout: Duration,
 }
 
 impl Config {
@@ -29,6 +40,9 @@ impl Config {
             token,
             bulk_limit: 1_000,
             body_limit: 10 << 20,
+            body_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(30),
         }
     }
 
@@ -43,6 +57,27 @@ impl Config {
     #[must_use]
     pub fn body_limit(mut self, bytes: usize) -> Config {
         self.body_limit = bytes;
+        self
+    }
+
+    /// Sets how long a client may take to send a body.
+    #[must_use]
+    pub fn body_timeout(mut self, time: Duration) -> Config {
+        self.body_timeout = time;
+        self
+    }
+
+    /// Sets how long a client may take to send a request's headers, and how long a connection may stay idle.
+    #[must_use]
+    pub fn head_timeout(mut self, time: Duration) -> Config {
+        self.head_timeout = time;
+        self
+    }
+
+    /// Sets how long requests that were taken may still run once the server is told to stop.
+    #[must_use]
+    pub fn shutdown_timeout(mut self, time: Duration) -> Config {
+        self.shutdown_timeout = time;
         self
     }
 }

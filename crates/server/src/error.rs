@@ -25,8 +25,6 @@ pub(crate) enum Kind {
         address: SocketAddr,
         source: io::Error,
     },
-    #[error("the server stopped listening")]
-    Serve(#[source] io::Error),
     #[error("the database's set-up panicked")]
     Panicked,
 }

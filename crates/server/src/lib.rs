@@ -24,7 +24,8 @@
 //!
 //! # The way of a write
 //!
-//! A request is read and validated where it arrives, then waits in a queue for the one thread that writes. That thread
+//! A request is read and validated where it arrives, within a time ([`Config::head_timeout`],
+//! [`Config::body_timeout`]), then waits in a queue for the one thread that writes. That thread
 //! runs all waiting requests in one transaction, each in a savepoint, and commits with `synchronous=FULL` on a
 //! write-ahead log; only then are they answered. So an acknowledged payment is on disk and survives `kill -9` and a loss
 //! of power, and the wait for the disk is shared. A request that fails takes back its own work only. A commit that fails
@@ -34,11 +35,22 @@
 //! Two identical requests at the same moment make one payment: they meet in the same thread, and
 //! `UNIQUE (business_id, external_id)` stands behind it, also for another process on the same file.
 //!
+//! What the books refuse of a request, be it a bulk or one update, is told all at once; nothing of it is kept.
+//!
+//! # Invoices have two names
+//!
+//! A payment may name its invoice by id, by external id or by both. Where only the external id is known, the server
+//! invents the id, since replies show invoices by id, and remembers that it did. A request that gives both names
+//! settles it: the given id takes the invented one's place in the invoice and in all payments that are allocated to
+//! it, in the same transaction. A bulk settles its invoices' names before it records the first payment, so the order of
+//! its payments doesn't matter. An id that a client has named by itself counts as the invoice's own, and stays.
+//!
 //! # What a reply is made of
 //!
 //! The payment's columns are the truth, and the reply's JSON is kept beside them, written in the same transaction. It
 //! can't get stale: everything it shows is the payment's own or fixed once named (the id of a stable name, the display
-//! names of a tag dimension, which are those of its first use). A list therefore copies text and rebuilds nothing. A
+//! names of a tag dimension, which are those of its first use), and an invented id of an invoice is replaced together
+//! with the columns. A list therefore copies text and rebuilds nothing. A
 //! release that shows payments otherwise, or changes the chart of accounts, has to write the documents anew in a migration.
 //!
 //! # What is not here yet

@@ -78,6 +78,21 @@
 //! # Ok::<(), jiff::Error>(())
 //! ```
 //!
+//! # Shapes
+//!
+//! What a request's body and parameters may be is also there as plain data, for whoever has to say everything that is wrong
+//! with one and not only that it can't be read: [`Operation::body`] and [`Parameter::shape`].
+//!
+//! ```
+//! use layer_payments_types::{Operation, Shape};
+//!
+//! let Some(Shape::Object(payment)) = Operation::RecordInvoicePayment.body() else {
+//!     panic!("a payment is an object");
+//! };
+//! let (_, fee) = payment.property("fee").expect("a payment may have a fee");
+//! assert!(fee.shape == Shape::Integer && fee.nullable && !fee.required);
+//! ```
+//!
 //! # Features
 //!
 //! - `schemars`: JSON Schemas of every type by the crate of that name (version 1), and the function `json_schemas`, which
@@ -94,9 +109,11 @@ mod field;
 )]
 mod generated;
 mod operation;
+mod shape;
 mod union;
 
 pub use convert::UnknownPaymentMethod;
 pub use field::Field;
 pub use generated::*;
 pub use operation::{Parameter, ParameterLocation};
+pub use shape::{Enumeration, GuidedUnion, Object, Property, Shape, TaggedUnion};

@@ -1,5 +1,7 @@
 //! What the generated enum [`Operation`](crate::Operation) tells about an operation's parameters.
 
+use crate::Shape;
+
 /// A parameter of an operation in its path, query or headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parameter {
@@ -9,6 +11,8 @@ pub struct Parameter {
     pub location: ParameterLocation,
     /// Whether a request without it is refused. Always true in a path.
     pub required: bool,
+    /// What its value may be, written as text.
+    pub shape: Shape,
     /// What it means, with unit, limits and default, from the OpenAPI document.
     pub description: &'static str,
 }

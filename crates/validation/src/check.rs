@@ -1,373 +1,676 @@
-//! The checks themselves: one pass over a request that visits every value a rule speaks of.
+//! The checks of whole payments: to record, to record together, to update.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
+use jiff::Timestamp;
 use layer_payments_types::{
     AccountIdentifier, AdditionalFeeInput, AllocationInput, CreateInvoicePayment,
-    DedicatedRefundInput, Field, InvoiceAllocationInput, Metadata, RefundLineItemInput,
-    RefundedPaymentFeeInput, TagKeyValue, UpdateInvoicePayment,
+    DedicatedRefundInput, Field, Metadata, PaymentMethod, TagKeyValue, UpdateInvoicePayment,
 };
-use serde_json::Value;
 
+use crate::bulk::{ExternalIds, check_count};
+use crate::context::{Context, Existing};
+use crate::message::quoted;
+use crate::parts::{Checker, Listing, Quiet, Sink, allocated, is_plausible, refunded, total};
 use crate::pointer::Pointer;
-use crate::size::{METADATA_LIMIT, compact_len};
-use crate::violation::{Rule, Violation};
+use crate::repeat::{Seen, slots_for};
+use crate::rule::Rule;
+use crate::violation::Violation;
 
-/// Checks one payment to record. Gives every violation, in the order of the request's properties as the documentation
-/// lists them; none means that the payment is valid as far as it can be told from the request alone.
-pub fn validate_create(payment: &CreateInvoicePayment) -> Vec<Violation> {
-    let mut findings = Findings::default();
-    findings.create(&Pointer::Root, payment);
-    findings.0
+/// Checks one payment to record. Gives every violation, each object's before those of its properties, and these in the
+/// order of the spec. None means that the payment is valid as far as it can be told from the request alone.
+pub fn validate_create(payment: &CreateInvoicePayment, context: &Context) -> Vec<Violation> {
+    let mut found = Vec::new();
+    check_create(&Pointer::Root, payment, None, context, &mut found);
+    found
+}
+
+/// Checks a request to record a payment whose external id a payment has already: by the rules of [`validate_create`],
+/// and where the request leaves out what the payment keeps, against that. Recording is an upsert (decision D52), so a
+/// new method has to go with the processor that stays.
+pub fn validate_repeat(
+    payment: &CreateInvoicePayment,
+    existing: &Existing,
+    context: &Context,
+) -> Vec<Violation> {
+    let mut found = Vec::new();
+    check(
+        &Pointer::Root,
+        || Body::of_create(payment),
+        Some(existing),
+        None,
+        context,
+        &mut found,
+    );
+    found
 }
 
 /// Checks a bulk request: each payment by the rules of [`validate_create`], with pointers that start with the
-/// payment's index (`/3/amount`), and the list itself: not empty, and no `external_id` twice.
-pub fn validate_bulk(payments: &[CreateInvoicePayment]) -> Vec<Violation> {
-    let mut findings = Findings::default();
-    if payments.is_empty() {
-        findings.add(
-            Rule::BulkEmpty,
-            &Pointer::Root,
-            "The list holds no payment; send at least one.".to_owned(),
-        );
+/// payment's index (`/3/amount`), and the list itself: its length, and no `external_id` twice.
+pub fn validate_bulk(payments: &[CreateInvoicePayment], context: &Context) -> Vec<Violation> {
+    let mut found = Vec::new();
+    check_count(payments.len(), context, &mut found);
+    let key = |index: usize| {
+        let external_id = payments.get(index)?.external_id.as_deref();
+        external_id
+            .filter(|text| !text.is_empty())
+            .map(str::as_bytes)
+    };
+    let mut slots = slots_for(payments.len());
+    let mut seen = Seen::new(&mut slots);
+    let mut are_distinct = true;
+    for (index, payment) in payments.iter().enumerate() {
+        if index % AHEAD == 0 {
+            touch(&payments[index..payments.len().min(index + AHEAD)]);
+        }
+        are_distinct &= key(index).is_none_or(|id| seen.is_new(index, id, key));
+        let place = Pointer::Root;
+        check_create(&place.index(index), payment, None, context, &mut found);
     }
-    let mut first_places = HashMap::with_capacity(payments.len());
+    if !are_distinct {
+        found.clear();
+        list_bulk(payments, context, &mut found);
+    }
+    found
+}
+
+const AHEAD: usize = 16;
+
+#[inline(never)]
+fn touch(payments: &[CreateInvoicePayment]) {
+    let first = |text: &str| text.as_bytes().first().copied().unwrap_or(0);
+    let mut sum = 0_u8;
+    for payment in payments {
+        sum ^= payment.external_id.as_deref().map_or(0, first);
+        if let Some(tags) = &payment.tags {
+            for tag in tags {
+                sum ^= first(&tag.key) ^ first(&tag.value);
+            }
+        }
+        for allocation in &payment.invoice_payments {
+            sum ^= allocated(allocation) as u8;
+        }
+        if let Some([fee, ..]) = payment.additional_fees.as_deref() {
+            sum ^= fee.fee_amount as u8;
+        }
+    }
+    std::hint::black_box(sum);
+}
+
+/// Checks a bulk request in which an external id stands twice.
+#[cold]
+fn list_bulk(payments: &[CreateInvoicePayment], context: &Context, found: &mut Vec<Violation>) {
+    check_count(payments.len(), context, found);
+    let mut ids = ExternalIds::with_capacity(payments.len());
     for (index, payment) in payments.iter().enumerate() {
         let place = Pointer::Root;
-        let place = place.index(index);
-        findings.create(&place, payment);
-        let Some(external_id) = payment.external_id.as_deref() else {
-            continue;
-        };
-        match first_places.entry(external_id) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(index);
-            }
-            Entry::Occupied(first) => findings.add(
-                Rule::DuplicateExternalId,
-                &place.field("external_id"),
-                format!(
-                    "The payments at index {} and index {index} have the same external id {:?}; an external id \
-                     may stand once in a request.",
-                    first.get(),
-                    shortened(external_id)
-                ),
-            ),
-        }
+        let ids = Some((&mut ids, index));
+        check_create(&place.index(index), payment, ids, context, found);
     }
-    findings.0
 }
 
-/// Checks an update as far as it can be told from the request alone. What it does to the payment's amount and
-/// allocations together is for [`validate_allocations`] to check once both are known.
-pub fn validate_update(update: &UpdateInvoicePayment) -> Vec<Violation> {
-    let mut findings = Findings::default();
-    findings.update(&Pointer::Root, update);
-    findings.0
+/// Checks an update: alone as far as it goes, and with `existing` also against the payment that it changes. A rule on
+/// two values is checked if the update sets one of them and the other is known.
+pub fn validate_update(
+    update: &UpdateInvoicePayment,
+    existing: Option<&Existing>,
+    context: &Context,
+) -> Vec<Violation> {
+    let mut found = Vec::new();
+    check_update(&Pointer::Root, update, existing, context, &mut found);
+    found
 }
 
-/// Checks the allocations' sum against a payment's amount, both in cents, where the two don't come from one request:
-/// an update that changes one of them has to fit the other. `pointer` is where the violation is to point to.
-pub fn validate_allocations(
-    amount: i64,
-    allocations: impl IntoIterator<Item = i64>,
-    pointer: &str,
-) -> Option<Violation> {
-    let sum = sum(allocations);
-    (sum > i128::from(amount)).then(|| Violation {
-        rule: Rule::AllocationsExceedAmount,
-        pointer: pointer.to_owned(),
-        message: exceed_message(sum, amount),
-    })
-}
-
-/// Checks what an allocation in raw JSON is for: exactly one of a ledger account (`account`) and an invoice
-/// (`invoice_id`, `invoice_external_id`). Decoding would take neither or both for a mere mismatch of types.
-pub fn validate_allocation_target(allocation: &Value, pointer: &str) -> Option<Violation> {
-    let named = |name| allocation.get(name).is_some_and(|value| !value.is_null());
-    let invoice = named("invoice_id") || named("invoice_external_id");
-    let (rule, message) = match (named("account"), invoice) {
-        (true, true) => (Rule::AllocationTargetAmbiguous, AMBIGUOUS_MESSAGE),
-        (false, false) => (Rule::AllocationTargetMissing, MISSING_MESSAGE),
-        (true, false) | (false, true) => return None,
+/// Checks a payment to record that stands at `place` of a body, and adds what it finds. In a bulk request, `ids` are
+/// the external ids before it and its index.
+pub(crate) fn check_create<'a>(
+    place: &Pointer<'_>,
+    payment: &'a CreateInvoicePayment,
+    ids: Option<(&mut ExternalIds<'a>, usize)>,
+    context: &Context,
+    found: &mut Vec<Violation>,
+) {
+    let repeated = match payment.external_id.as_deref() {
+        Some(external_id) => ids.and_then(|(ids, index)| ids.repeated(index, external_id)),
+        None => {
+            Listing(found).add(Rule::ExternalIdMissing, place, || {
+                "The payment has no `external_id`, so that sending it again may record it twice; give its id in your \
+                 own system."
+                    .to_owned()
+            });
+            None
+        }
     };
-    Some(Violation {
-        rule,
-        pointer: pointer.to_owned(),
-        message: message.to_owned(),
-    })
+    let body = || Body::of_create(payment);
+    check(place, body, None, repeated, context, found);
 }
 
-const AMBIGUOUS_MESSAGE: &str = "The allocation names both a ledger account and an invoice; give `account`, or \
-                                 `invoice_id` or `invoice_external_id`, and not both.";
-const MISSING_MESSAGE: &str = "The allocation doesn't say where the money goes; give `invoice_id`, \
-                               `invoice_external_id` or `account`.";
-
-/// A text for use in a message: not longer than a person reads.
-fn shortened(text: &str) -> &str {
-    const MOST: usize = 100;
-    text.char_indices()
-        .nth(MOST)
-        .map_or(text, |(end, _)| &text[..end])
-}
-
-/// Adds up cents. In 128 bits, which a list that fits into memory can't overflow.
-fn sum(cents: impl IntoIterator<Item = i64>) -> i128 {
-    cents.into_iter().map(i128::from).sum()
-}
-
-fn exceed_message(sum: i128, amount: i64) -> String {
-    format!(
-        "The allocations add up to {sum} cents, which is more than the payment's amount of {amount} cents; \
-         allocate at most the amount."
-    )
-}
-
-/// What was found so far. An empty list allocates nothing.
-#[derive(Default)]
-struct Findings(Vec<Violation>);
-
-impl Findings {
-    fn add(&mut self, rule: Rule, place: &Pointer<'_>, message: String) {
-        self.0.push(Violation {
-            rule,
-            pointer: place.render(),
-            message,
+/// Checks an update that stands at `place` of a body, and adds what it finds.
+pub(crate) fn check_update(
+    place: &Pointer<'_>,
+    update: &UpdateInvoicePayment,
+    existing: Option<&Existing>,
+    context: &Context,
+    found: &mut Vec<Violation>,
+) {
+    let body = || Body::of_update(update);
+    if body().is_empty() {
+        Listing(found).add(Rule::UpdateEmpty, place, || {
+            "The update holds no property, so that it changes nothing; give those to change."
+                .to_owned()
         });
+        return;
+    }
+    check(place, body, existing, None, context, found);
+}
+
+/// Checks every property, and the properties with each other, and adds what it finds. `repeated` is what was found
+/// about the external id in its bulk request.
+///
+/// `body` is what to check. It is asked for where it is used, so that no valid one has to be put together in memory.
+#[inline(always)]
+fn check<'a>(
+    place: &Pointer<'_>,
+    body: impl Fn() -> Body<'a>,
+    existing: Option<&Existing>,
+    repeated: Option<Violation>,
+    context: &Context,
+    found: &mut Vec<Violation>,
+) {
+    let now = context.now;
+    if repeated.is_none() {
+        let sink = Quiet::default();
+        let mut checker = Checker { sink, now };
+        check_payment(place, &body(), existing, |_| {}, &mut checker);
+        if !checker.sink.found_any {
+            return;
+        }
+    }
+    list(place, body, existing, repeated, now, found);
+}
+
+/// Checks a payment that isn't valid, for good.
+#[cold]
+#[inline(never)]
+fn list<'a>(
+    place: &Pointer<'_>,
+    body: impl Fn() -> Body<'a>,
+    existing: Option<&Existing>,
+    repeated: Option<Violation>,
+    now: Timestamp,
+    found: &mut Vec<Violation>,
+) {
+    let sink = Listing(found);
+    let mut checker = Checker { sink, now };
+    let at_external_id = |checker: &mut Checker<Listing<'_>>| checker.sink.0.extend(repeated);
+    check_payment(place, &body(), existing, at_external_id, &mut checker);
+}
+
+/// What a request says about a payment, the same way for one to record and for an update. What the request to record
+/// has as null or not at all is absent here.
+struct Body<'a> {
+    external_id: Field<&'a str>,
+    paid_at: Field<Timestamp>,
+    method: Option<PaymentMethod>,
+    amount: Field<i64>,
+    fee: Field<i64>,
+    additional_fees: Option<&'a [AdditionalFeeInput]>,
+    processor: Field<&'a str>,
+    clearing_account: Field<&'a AccountIdentifier>,
+    redemption_account: Option<&'a AccountIdentifier>,
+    allocations: Option<&'a [AllocationInput]>,
+    refunds: Option<&'a [DedicatedRefundInput]>,
+    tags: Option<&'a [TagKeyValue]>,
+    memo: Field<&'a str>,
+    metadata: Field<&'a Metadata>,
+    reference_number: Field<&'a str>,
+}
+
+impl<'a> Body<'a> {
+    #[inline(always)]
+    fn of_create(payment: &'a CreateInvoicePayment) -> Body<'a> {
+        // Taking the struct apart makes a property that is added later an error here until it has its checks.
+        let CreateInvoicePayment {
+            external_id,
+            paid_at,
+            method,
+            amount,
+            fee,
+            additional_fees,
+            processor,
+            payment_clearing_account_identifier,
+            redemption_account,
+            invoice_payments,
+            dedicated_refunds,
+            tags,
+            memo,
+            metadata,
+            reference_number,
+        } = payment;
+        Body {
+            external_id: present(external_id.as_deref()),
+            paid_at: Field::Value(*paid_at),
+            method: Some(*method),
+            amount: Field::Value(*amount),
+            fee: present(*fee),
+            additional_fees: additional_fees.as_deref(),
+            processor: present(processor.as_deref()),
+            clearing_account: present(payment_clearing_account_identifier.as_ref()),
+            redemption_account: redemption_account.as_ref(),
+            allocations: Some(invoice_payments),
+            refunds: dedicated_refunds.as_deref(),
+            tags: tags.as_deref(),
+            memo: present(memo.as_deref()),
+            metadata: present(metadata.as_ref()),
+            reference_number: present(reference_number.as_deref()),
+        }
     }
 
-    fn create(&mut self, place: &Pointer<'_>, payment: &CreateInvoicePayment) {
-        self.external_id(&place.field("external_id"), payment.external_id.as_deref());
-        self.cents(&place.field("amount"), payment.amount);
-        self.optional_cents(&place.field("fee"), payment.fee);
-        self.additional_fees(
-            &place.field("additional_fees"),
-            payment.additional_fees.as_deref(),
-        );
-        self.account(
-            &place.field("payment_clearing_account_identifier"),
-            payment.payment_clearing_account_identifier.as_ref(),
-        );
-        self.account(
-            &place.field("redemption_account"),
-            payment.redemption_account.as_ref(),
-        );
-        let allocations = place.field("invoice_payments");
-        self.allocations(&allocations, &payment.invoice_payments);
-        self.allocation_sum(&allocations, payment.amount, &payment.invoice_payments);
-        self.refunds(
-            &place.field("dedicated_refunds"),
-            payment.dedicated_refunds.as_deref(),
-        );
-        self.tags(&place.field("tags"), payment.tags.as_deref());
-        self.metadata(&place.field("metadata"), payment.metadata.as_ref());
+    #[inline(always)]
+    fn of_update(update: &'a UpdateInvoicePayment) -> Body<'a> {
+        let UpdateInvoicePayment {
+            external_id,
+            paid_at,
+            amount,
+            fee,
+            additional_fees,
+            method,
+            processor,
+            payment_clearing_account_identifier,
+            invoice_payments,
+            dedicated_refunds,
+            tags,
+            memo,
+            metadata,
+            reference_number,
+        } = update;
+        Body {
+            external_id: borrowed(external_id),
+            paid_at: *paid_at,
+            method: *method,
+            amount: *amount,
+            fee: *fee,
+            additional_fees: additional_fees.as_deref(),
+            processor: borrowed(processor),
+            clearing_account: as_ref(payment_clearing_account_identifier),
+            redemption_account: None,
+            allocations: invoice_payments.as_deref(),
+            refunds: dedicated_refunds.as_deref(),
+            tags: tags.as_deref(),
+            memo: borrowed(memo),
+            metadata: as_ref(metadata),
+            reference_number: borrowed(reference_number),
+        }
     }
 
-    fn update(&mut self, place: &Pointer<'_>, update: &UpdateInvoicePayment) {
-        self.external_id(
-            &place.field("external_id"),
-            update.external_id.as_option().map(String::as_str),
+    /// Whether the request says nothing at all.
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        let Body {
+            external_id,
+            paid_at,
+            method,
+            amount,
+            fee,
+            additional_fees,
+            processor,
+            clearing_account,
+            redemption_account,
+            allocations,
+            refunds,
+            tags,
+            memo,
+            metadata,
+            reference_number,
+        } = self;
+        external_id.is_absent()
+            && paid_at.is_absent()
+            && method.is_none()
+            && amount.is_absent()
+            && fee.is_absent()
+            && additional_fees.is_none()
+            && processor.is_absent()
+            && clearing_account.is_absent()
+            && redemption_account.is_none()
+            && allocations.is_none()
+            && refunds.is_none()
+            && tags.is_none()
+            && memo.is_absent()
+            && metadata.is_absent()
+            && reference_number.is_absent()
+    }
+}
+
+#[inline(always)]
+fn present<T>(value: Option<T>) -> Field<T> {
+    value.map_or(Field::Absent, Field::Value)
+}
+
+#[inline(always)]
+fn as_ref<T>(field: &Field<T>) -> Field<&T> {
+    match field {
+        Field::Absent => Field::Absent,
+        Field::Null => Field::Null,
+        Field::Value(value) => Field::Value(value),
+    }
+}
+
+#[inline(always)]
+fn borrowed(field: &Field<String>) -> Field<&str> {
+    match field {
+        Field::Absent => Field::Absent,
+        Field::Null => Field::Null,
+        Field::Value(text) => Field::Value(text),
+    }
+}
+
+/// A value of the payment as it is after the request, and whether the request sets it.
+#[derive(Clone, Copy)]
+struct Outcome<T> {
+    value: T,
+    is_set: bool,
+}
+
+impl<T> Outcome<T> {
+    /// What the request sets, or what it leaves as it is. `None` if neither is known.
+    #[inline(always)]
+    fn of(set: Option<T>, kept: Option<T>) -> Option<Outcome<T>> {
+        let is_set = set.is_some();
+        let value = set.or(kept)?;
+        Some(Outcome { value, is_set })
+    }
+
+    /// For a message: tells a value that stays from one that the request sets.
+    fn present(&self) -> &'static str {
+        if self.is_set { "" } else { "present " }
+    }
+}
+
+/// Checks a request's body, part by part. `at_external_id` is done where the external id has its turn.
+#[inline(always)]
+fn check_payment<S: Sink>(
+    place: &Pointer<'_>,
+    body: &Body<'_>,
+    existing: Option<&Existing>,
+    at_external_id: impl FnOnce(&mut Checker<S>),
+    checker: &mut Checker<S>,
+) {
+    let whole = Whole { body, existing };
+    checker.external_id(
+        &place.field("external_id"),
+        body.external_id.as_option().copied(),
+    );
+    at_external_id(checker);
+    match body.paid_at {
+        Field::Absent => {}
+        Field::Null => null_changes_nothing(&place.field("paid_at"), "paid_at", checker),
+        Field::Value(time) => {
+            checker.time(&place.field("paid_at"), time);
+        }
+    }
+    if body.method.is_some() && body.processor.is_absent() {
+        whole.processor(&place.field("method"), checker);
+    }
+    whole.amount(&place.field("amount"), checker);
+    if let Field::Value(fee) = body.fee {
+        let place = place.field("fee");
+        checker.cents(&place, fee);
+        whole.fee_sum(&place, checker);
+    }
+    if let Some(fees) = body.additional_fees {
+        let place = place.field("additional_fees");
+        if body.fee.as_option().is_none() {
+            whole.fee_sum(&place, checker);
+        }
+        checker.additional_fees(&place, fees);
+    }
+    if body.processor.as_option().is_some() {
+        whole.processor(&place.field("processor"), checker);
+    }
+    checker.account(
+        &place.field("payment_clearing_account_identifier"),
+        body.clearing_account.as_option().copied(),
+    );
+    if let Some(account) = body.redemption_account {
+        let place = place.field("redemption_account");
+        whole.redemption(&place, checker);
+        checker.account(&place, Some(account));
+    }
+    if let Some(list) = body.allocations {
+        let place = place.field("invoice_payments");
+        whole.allocation_sum(&place, checker);
+        checker.allocations(&place, list);
+    }
+    if let Some(list) = body.refunds {
+        let place = place.field("dedicated_refunds");
+        whole.refund_sum(&place, checker);
+        checker.refunds(&place, list, whole.paid_at());
+    }
+    checker.tags(&place.field("tags"), body.tags);
+    checker.metadata(&place.field("metadata"), body.metadata.as_option().copied());
+    if let Field::Value(text) = body.reference_number
+        && text.as_bytes().contains(&b',')
+    {
+        checker.add(
+            Rule::ReferenceNumberComma,
+            &place.field("reference_number"),
+            || {
+                format!(
+                    "The reference number {} holds a comma, and no list can be filtered by it then; separate its \
+                     parts otherwise.",
+                    quoted(text)
+                )
+            },
         );
-        self.optional_cents(&place.field("amount"), update.amount.as_option().copied());
-        self.optional_cents(&place.field("fee"), update.fee.as_option().copied());
-        self.additional_fees(
-            &place.field("additional_fees"),
-            update.additional_fees.as_deref(),
-        );
-        self.account(
-            &place.field("payment_clearing_account_identifier"),
-            update.payment_clearing_account_identifier.as_option(),
-        );
-        if let Some(list) = &update.invoice_payments {
-            let allocations = place.field("invoice_payments");
-            self.allocations(&allocations, list);
-            if let Field::Value(amount) = update.amount {
-                self.allocation_sum(&allocations, amount, list);
+    }
+}
+
+fn null_changes_nothing(place: &Pointer<'_>, name: &str, checker: &mut Checker<impl Sink>) {
+    checker.add(Rule::NullChangesNothing, place, || {
+        format!(
+            "Null leaves `{name}` as it is, since every payment has one; give a value, or leave the property out."
+        )
+    });
+}
+
+/// A payment as it is after the request: what the request sets, and what it leaves as it is, where that is known.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    body: &'a Body<'a>,
+    existing: Option<&'a Existing>,
+}
+
+impl Whole<'_> {
+    /// When the payment was made, if that is known and plausible.
+    #[inline(always)]
+    fn paid_at(&self) -> Option<Timestamp> {
+        match self.body.paid_at {
+            Field::Value(time) => Some(time),
+            Field::Absent | Field::Null => self.existing.map(|existing| existing.paid_at),
+        }
+        .filter(|time| is_plausible(*time))
+    }
+
+    /// The amount by itself, and what has to fit it where the request leaves that as it is.
+    #[inline(always)]
+    fn amount(&self, place: &Pointer<'_>, checker: &mut Checker<impl Sink>) {
+        let body = self.body;
+        match body.amount {
+            Field::Absent => {}
+            Field::Null => null_changes_nothing(place, "amount", checker),
+            Field::Value(cents) => {
+                checker.cents(place, cents);
+                if cents == 0 {
+                    checker.add(Rule::AmountZero, place, || {
+                        "The amount is 0 cents, a payment of nothing; give what the customer paid."
+                            .to_owned()
+                    });
+                }
+                if body.allocations.is_none() {
+                    self.allocation_sum(place, checker);
+                }
+                if body.fee.as_option().is_none() && body.additional_fees.is_none() {
+                    self.fee_sum(place, checker);
+                }
+                if body.refunds.is_none() {
+                    self.refund_sum(place, checker);
+                }
             }
         }
-        self.refunds(
-            &place.field("dedicated_refunds"),
-            update.dedicated_refunds.as_deref(),
-        );
-        self.tags(&place.field("tags"), update.tags.as_deref());
-        self.metadata(&place.field("metadata"), update.metadata.as_option());
     }
 
-    fn account(&mut self, place: &Pointer<'_>, identifier: Option<&AccountIdentifier>) {
-        if let Some(AccountIdentifier::StableName { stable_name }) = identifier
-            && stable_name.is_empty()
+    /// The amount that sums are compared with: if it is known and isn't negative.
+    #[inline(always)]
+    fn most(&self) -> Option<Outcome<i128>> {
+        let set = self.body.amount.as_option().copied();
+        let kept = self.existing.map(|existing| existing.amount);
+        Outcome::of(set.map(i128::from), kept.map(i128::from)).filter(|amount| amount.value >= 0)
+    }
+
+    /// That a sum, if it is known, isn't more than the amount.
+    #[inline(always)]
+    fn sum(
+        &self,
+        rule: Rule,
+        place: &Pointer<'_>,
+        sum: Option<Outcome<i128>>,
+        checker: &mut Checker<impl Sink>,
+        what: &str,
+        advice: &str,
+    ) {
+        if let (Some(most), Some(sum)) = (self.most(), sum)
+            && sum.value > most.value
         {
-            self.add(
-                Rule::StableNameEmpty,
-                &place.field("stable_name"),
-                "The stable name is empty; give that of a ledger account, such as `BANK_FEES`."
-                    .to_owned(),
-            );
+            checker.add(rule, place, || {
+                format!(
+                    "The {}{what} add up to {} cents, which is more than the payment's {}amount of {} cents; {advice}.",
+                    sum.present(),
+                    sum.value,
+                    most.present(),
+                    most.value,
+                )
+            });
         }
     }
 
-    fn tags(&mut self, place: &Pointer<'_>, tags: Option<&[TagKeyValue]>) {
-        for (index, tag) in tags.unwrap_or_default().iter().enumerate() {
-            let place = place.index(index);
-            for (name, text) in [("key", &tag.key), ("value", &tag.value)] {
-                if text.is_empty() {
-                    self.add(
-                        Rule::TagEmpty,
-                        &place.field(name),
-                        format!("The tag's {name} is empty; a tag has a key and a value."),
-                    );
-                }
-            }
-        }
+    #[inline(always)]
+    fn allocation_sum(&self, place: &Pointer<'_>, checker: &mut Checker<impl Sink>) {
+        let set = self.body.allocations;
+        let sum = Outcome::of(
+            set.map(|list| total(list.iter().map(allocated))),
+            self.existing.map(|existing| existing.allocated),
+        );
+        let advice = "allocate at most the amount";
+        self.sum(
+            Rule::AllocationsExceedAmount,
+            place,
+            sum,
+            checker,
+            "allocations",
+            advice,
+        );
     }
 
-    fn external_id(&mut self, place: &Pointer<'_>, external_id: Option<&str>) {
-        if external_id == Some("") {
-            self.add(
-                Rule::ExternalIdEmpty,
-                place,
-                "The external id is empty; give the id in your own system, or leave the property out."
-                    .to_owned(),
-            );
-        }
+    #[inline(always)]
+    fn refund_sum(&self, place: &Pointer<'_>, checker: &mut Checker<impl Sink>) {
+        let set = self.body.refunds;
+        let sum = Outcome::of(
+            set.map(|list| list.iter().map(refunded).sum()),
+            self.existing.map(|existing| existing.refunded),
+        );
+        let advice = "give back at most the amount";
+        self.sum(
+            Rule::RefundsExceedAmount,
+            place,
+            sum,
+            checker,
+            "refunds",
+            advice,
+        );
     }
 
-    fn cents(&mut self, place: &Pointer<'_>, cents: i64) {
-        if cents < 0 {
-            self.add(
-                Rule::AmountNegative,
-                place,
-                format!("The value is {cents} cents; it must be 0 or more."),
-            );
-        }
+    /// Fees that aren't known count as 0.
+    #[inline(always)]
+    fn fee_sum(&self, place: &Pointer<'_>, checker: &mut Checker<impl Sink>) {
+        let (body, existing) = (self.body, self.existing);
+        let fee = match body.fee {
+            Field::Value(fee) => fee,
+            Field::Null => 0,
+            Field::Absent => existing.map_or(0, |existing| existing.fee),
+        };
+        let additional = match body.additional_fees {
+            Some(fees) => total(fees.iter().map(|fee| fee.fee_amount)),
+            None => existing.map_or(0, |existing| existing.additional_fees),
+        };
+        let sum = Outcome {
+            value: additional.saturating_add(i128::from(fee)),
+            is_set: true,
+        };
+        let what = "fee and the additional fees";
+        let advice = "give each of them in cents";
+        self.sum(
+            Rule::FeesExceedAmount,
+            place,
+            Some(sum),
+            checker,
+            what,
+            advice,
+        );
     }
 
-    fn optional_cents(&mut self, place: &Pointer<'_>, cents: Option<i64>) {
-        if let Some(cents) = cents {
-            self.cents(place, cents);
-        }
-    }
-
-    fn additional_fees(&mut self, place: &Pointer<'_>, fees: Option<&[AdditionalFeeInput]>) {
-        for (index, fee) in fees.unwrap_or_default().iter().enumerate() {
-            let place = place.index(index);
-            self.account(&place.field("account"), Some(&fee.account));
-            self.cents(&place.field("fee_amount"), fee.fee_amount);
-        }
-    }
-
-    fn allocations(&mut self, place: &Pointer<'_>, allocations: &[AllocationInput]) {
-        for (index, allocation) in allocations.iter().enumerate() {
-            let place = place.index(index);
-            let (amount, tags, metadata) = match allocation {
-                AllocationInput::LedgerAccount(ledger) => {
-                    self.account(&place.field("account"), Some(&ledger.account));
-                    (ledger.amount, &ledger.tags, &ledger.metadata)
-                }
-                AllocationInput::Invoice(invoice) => {
-                    self.invoice_target(&place, invoice);
-                    (invoice.amount, &invoice.tags, &invoice.metadata)
-                }
-            };
-            self.cents(&place.field("amount"), amount);
-            self.tags(&place.field("tags"), tags.as_deref());
-            self.metadata(&place.field("metadata"), metadata.as_ref());
-        }
-    }
-
-    /// An empty `invoice_external_id` names no invoice: no system gives its invoices empty ids.
-    fn invoice_target(&mut self, place: &Pointer<'_>, allocation: &InvoiceAllocationInput) {
-        let external_id = allocation.invoice_external_id.as_deref();
-        if allocation.invoice_id.is_none() && external_id.is_none_or(str::is_empty) {
-            self.add(
-                Rule::AllocationTargetMissing,
-                place,
-                MISSING_MESSAGE.to_owned(),
-            );
-        }
-    }
-
-    fn allocation_sum(&mut self, place: &Pointer<'_>, amount: i64, list: &[AllocationInput]) {
-        let sum = sum(list.iter().map(|allocation| match allocation {
-            AllocationInput::LedgerAccount(ledger) => ledger.amount,
-            AllocationInput::Invoice(invoice) => invoice.amount,
-        }));
-        if sum > i128::from(amount) {
-            self.add(
-                Rule::AllocationsExceedAmount,
-                place,
-                exceed_message(sum, amount),
-            );
-        }
-    }
-
-    fn refunds(&mut self, place: &Pointer<'_>, refunds: Option<&[DedicatedRefundInput]>) {
-        for (index, refund) in refunds.unwrap_or_default().iter().enumerate() {
-            let place = place.index(index);
-            self.external_id(&place.field("external_id"), refund.external_id.as_deref());
-            self.account(
-                &place.field("account_identifier"),
-                refund.account_identifier.as_ref(),
-            );
-            self.refund_lines(&place.field("line_items"), refund.line_items.as_deref());
-            self.optional_cents(&place.field("refunded_amount"), refund.refunded_amount);
-            self.optional_cents(
-                &place.field("refund_processing_fee"),
-                refund.refund_processing_fee,
-            );
-            self.refunded_fees(
-                &place.field("refunded_payment_fees"),
-                refund.refunded_payment_fees.as_deref(),
-            );
-            self.tags(&place.field("tags"), refund.tags.as_deref());
-            self.metadata(&place.field("metadata"), refund.metadata.as_ref());
-            self.account(
-                &place.field("payment_clearing_account_identifier"),
-                refund.payment_clearing_account_identifier.as_ref(),
-            );
-        }
-    }
-
-    fn refund_lines(&mut self, place: &Pointer<'_>, lines: Option<&[RefundLineItemInput]>) {
-        for (index, line) in lines.unwrap_or_default().iter().enumerate() {
-            let place = place.index(index);
-            self.cents(&place.field("amount"), line.amount);
-            self.external_id(&place.field("external_id"), line.external_id.as_deref());
-            self.account(
-                &place.field("account_identifier"),
-                line.account_identifier.as_ref(),
-            );
-            self.account(
-                &place.field("prepayment_account_identifier"),
-                line.prepayment_account_identifier.as_ref(),
-            );
-            self.tags(&place.field("tags"), line.tags.as_deref());
-            self.metadata(&place.field("metadata"), line.metadata.as_ref());
-        }
-    }
-
-    fn refunded_fees(&mut self, place: &Pointer<'_>, fees: Option<&[RefundedPaymentFeeInput]>) {
-        for (index, fee) in fees.unwrap_or_default().iter().enumerate() {
-            let place = place.index(index);
-            self.account(&place.field("account"), Some(&fee.account));
-            self.cents(&place.field("fee_amount"), fee.fee_amount);
-        }
-    }
-
-    fn metadata(&mut self, place: &Pointer<'_>, metadata: Option<&Metadata>) {
-        let Some(length) = metadata.and_then(compact_len) else {
+    /// The processor against the method, whichever of the two the request sets.
+    #[inline(always)]
+    fn processor(&self, place: &Pointer<'_>, checker: &mut Checker<impl Sink>) {
+        let existing = self.existing;
+        let method = Outcome::of(
+            self.body.method,
+            existing.and_then(|existing| existing.method),
+        );
+        let processor = match self.body.processor {
+            Field::Value(name) => Outcome::of(Some(name), None),
+            Field::Null => None,
+            Field::Absent => Outcome::of(
+                None,
+                existing.and_then(|existing| existing.processor.as_deref()),
+            ),
+        };
+        let (Some(method), Some(processor)) = (method, processor) else {
             return;
         };
-        if length > METADATA_LIMIT {
-            self.add(
-                Rule::MetadataTooLarge,
-                place,
+        match method.value {
+            PaymentMethod::CreditCard
+            | PaymentMethod::Ach
+            | PaymentMethod::CreditBalance
+            | PaymentMethod::Other => {}
+            PaymentMethod::Cash | PaymentMethod::Check => {
+                checker.add(Rule::ProcessorNotAllowedForMethod, place, || {
+                    format!(
+                        "The {}processor is {}, but the {}method {} takes none; use CREDIT_CARD, ACH, \
+                         CREDIT_BALANCE or OTHER, or {}.",
+                        processor.present(),
+                        quoted(processor.value),
+                        method.present(),
+                        method.value,
+                        if processor.is_set {
+                            "leave `processor` out"
+                        } else {
+                            "clear the processor"
+                        }
+                    )
+                });
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn redemption(&self, place: &Pointer<'_>, checker: &mut Checker<impl Sink>) {
+        if let Some(method) = self.body.method
+            && method != PaymentMethod::CreditBalance
+        {
+            checker.add(Rule::RedemptionAccountNotAllowedForMethod, place, || {
                 format!(
-                    "The metadata takes {length} bytes as compact JSON in UTF-8; it may take at most {METADATA_LIMIT}."
-                ),
-            );
+                    "The method is {method}, and only CREDIT_BALANCE redeems credit; use that method, or leave \
+                     `redemption_account` out."
+                )
+            });
         }
     }
 }

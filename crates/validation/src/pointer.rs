@@ -10,6 +10,8 @@ pub(crate) enum Pointer<'a> {
     Root,
     /// A property of the place before it. The names are those of the schema, which hold neither `~` nor `/`.
     Field(&'a Pointer<'a>, &'static str),
+    /// A property of the place before it that the schema doesn't know, by its key.
+    Key(&'a Pointer<'a>, &'a str),
     /// An element of the list before it.
     Index(&'a Pointer<'a>, usize),
 }
@@ -18,6 +20,11 @@ impl<'a> Pointer<'a> {
     /// The property `name` of this place.
     pub(crate) fn field(&'a self, name: &'static str) -> Pointer<'a> {
         Pointer::Field(self, name)
+    }
+
+    /// The property of this place that has this key, which may be any text.
+    pub(crate) fn key(&'a self, key: &'a str) -> Pointer<'a> {
+        Pointer::Key(self, key)
     }
 
     /// The element at `index` of this place.
@@ -39,6 +46,17 @@ impl<'a> Pointer<'a> {
                 parent.render_into(text);
                 text.push('/');
                 text.push_str(name);
+            }
+            Pointer::Key(parent, key) => {
+                parent.render_into(text);
+                text.push('/');
+                for letter in key.chars() {
+                    match letter {
+                        '~' => text.push_str("~0"),
+                        '/' => text.push_str("~1"),
+                        _ => text.push(letter),
+                    }
+                }
             }
             Pointer::Index(parent, index) => {
                 parent.render_into(text);
@@ -63,5 +81,6 @@ mod tests {
             allocations.index(0).field("amount").render(),
             "/3/invoice_payments/0/amount"
         );
+        assert_eq!(third.key("a/b~c").key("").render(), "/3/a~1b~0c/");
     }
 }

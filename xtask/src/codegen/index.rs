@@ -3,12 +3,17 @@
 use quote::{format_ident, quote};
 use syn::{Ident, Item, parse_quote};
 
+use super::mend::Trouble;
 use super::mend::types::has_json_schema;
 use super::model::{Model, Operation, Parameter};
+use super::shape::Shapes;
 
 /// The enum `Operation`. A new operation in the document is a new variant, so that every exhaustive match on it, in the
 /// server, the client and the program, fails to compile until it has a place for it.
-pub(crate) fn operation_index(model: &Model<'_>) -> Result<Vec<Item>, String> {
+pub(crate) fn operation_index<'a>(
+    model: &'a Model<'a>,
+    shapes: &mut Shapes<'a>,
+) -> Result<Vec<Item>, Trouble> {
     let operations = &model.operations;
     let variants: Vec<Ident> = operations
         .iter()
@@ -26,8 +31,12 @@ pub(crate) fn operation_index(model: &Model<'_>) -> Result<Vec<Item>, String> {
     let summaries = operations.iter().map(|operation| operation.summary);
     let parameters = operations
         .iter()
-        .map(parameter_list)
-        .collect::<Result<Vec<_>, String>>()?;
+        .map(|operation| parameter_list(operation, shapes))
+        .collect::<Result<Vec<_>, Trouble>>()?;
+    let bodies = operations
+        .iter()
+        .map(|operation| shapes.body(operation))
+        .collect::<Result<Vec<_>, Trouble>>()?;
     let count = operations.len();
     Ok(vec![
         parse_quote! {
@@ -69,47 +78,56 @@ pub(crate) fn operation_index(model: &Model<'_>) -> Result<Vec<Item>, String> {
                 pub const fn parameters(self) -> &'static [crate::Parameter] {
                     match self { #(Self::#variants => #parameters),* }
                 }
+
+                /// What its request body may be; `None` if it has no body.
+                pub const fn body(self) -> ::std::option::Option<&'static crate::Shape> {
+                    match self { #(Self::#variants => #bodies),* }
+                }
             }
         },
     ])
 }
 
-fn parameter_list(operation: &Operation<'_>) -> Result<proc_macro2::TokenStream, String> {
+fn parameter_list<'a>(
+    operation: &Operation<'a>,
+    shapes: &mut Shapes<'a>,
+) -> Result<proc_macro2::TokenStream, Trouble> {
     let parameters = operation
         .parameters
         .iter()
-        .map(
-            |Parameter {
-                 name,
-                 location,
-                 required,
-                 description,
-                 ..
-             }| {
-                let location = match *location {
-                    "path" => quote!(crate::ParameterLocation::Path),
-                    "query" => quote!(crate::ParameterLocation::Query),
-                    "header" => quote!(crate::ParameterLocation::Header),
-                    other => {
-                        return Err(format!(
-                            "{}: no place for a parameter in `{other}`",
-                            operation.id
-                        ));
-                    }
-                };
-                let description = description.trim();
-                Ok(quote! {
-                    crate::Parameter {
-                        name: #name,
-                        location: #location,
-                        required: #required,
-                        description: #description,
-                    }
-                })
-            },
-        )
-        .collect::<Result<Vec<_>, String>>()?;
-    Ok(quote!(&[#(#parameters),*]))
+        .map(|parameter| {
+            let Parameter {
+                name,
+                location,
+                required,
+                description,
+                ..
+            } = parameter;
+            let location = match *location {
+                "path" => quote!(crate::ParameterLocation::Path),
+                "query" => quote!(crate::ParameterLocation::Query),
+                "header" => quote!(crate::ParameterLocation::Header),
+                other => {
+                    return Err(Trouble::from(format!(
+                        "{}: no place for a parameter in `{other}`",
+                        operation.id
+                    )));
+                }
+            };
+            let shape = shapes.parameter(parameter)?;
+            let description = description.trim();
+            Ok(quote! {
+                crate::Parameter {
+                    name: #name,
+                    location: #location,
+                    required: #required,
+                    shape: #shape,
+                    description: #description,
+                }
+            })
+        })
+        .collect::<Result<Vec<_>, Trouble>>()?;
+    Ok(quote!(const { &[#(#parameters),*] }))
 }
 
 /// The function `json_schemas`, which gives each type's name and schema, in the order of the names.

@@ -2,7 +2,7 @@
 //!
 //! The way of a document: [`yaml`] reads it with its positions, [`grammar`] and [`checks`] look for mistakes and report
 //! all of them, [`prepare`] bends it into what progenitor does well, [`generate`] runs progenitor, [`mend`] repairs in
-//! the syntax tree what progenitor can't say, [`index`] adds what follows from the document directly, and
+//! the syntax tree what progenitor can't say, [`index`] and [`shape`] add what follows from the document directly, and
 //! [`crate::outputs`] writes the files or compares them. The same document makes the same bytes.
 
 mod checks;
@@ -15,6 +15,7 @@ mod mend;
 mod mistake;
 mod model;
 mod prepare;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -28,6 +29,7 @@ use syn::Item;
 use self::mend::Trouble;
 use self::mistake::{Mistake, Mistakes, child_pointer};
 use self::model::Model;
+use self::shape::Shapes;
 use crate::outputs::{self, Mode, Output, Synced, Task};
 
 /// The OpenAPI document, relative to the workspace's root.
@@ -102,8 +104,14 @@ pub(crate) fn from_document(file: &str, text: &str) -> Result<Generated, Mistake
     })?;
     let mended = mend::mend(tree, &model, &mut counts)
         .and_then(|mut mended| {
+            let mut shapes = Shapes::new(&model);
             counts.add("operation_index", model.operations.len());
-            mended.types.extend(index::operation_index(&model)?);
+            mended
+                .types
+                .extend(index::operation_index(&model, &mut shapes)?);
+            let shapes = shapes.into_items();
+            counts.add("shapes", shapes.len());
+            mended.types.extend(shapes);
             mended.types.push(index::schema_index(&mended.types));
             Ok(mended)
         })

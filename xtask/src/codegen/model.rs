@@ -63,13 +63,15 @@ impl Role {
 }
 
 /// A property of an object schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Property<'a> {
     /// Its name in JSON.
     pub(crate) name: &'a str,
     /// Its place in the list of required properties, if it is required.
     pub(crate) rank: Option<usize>,
     pub(crate) nullable: bool,
+    /// Its schema.
+    pub(crate) node: &'a Node,
 }
 
 /// The operations and the roles of the schemas.
@@ -145,6 +147,7 @@ impl<'a> Model<'a> {
                     .get("nullable")
                     .and_then(Node::truth)
                     .unwrap_or(false),
+                node: &entry.value,
             });
         }
         let names = schema.get("required").map_or(&[][..], Node::items);

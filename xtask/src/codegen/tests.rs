@@ -238,6 +238,14 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
         ("drop_panicking_constructor", 1),
         ("drop_prelude", 1),
         ("operation_index", operations),
+        (
+            "shapes",
+            count(
+                &mut requests
+                    .iter()
+                    .filter(|name| is(name, "properties") || is(name, "enum") || is(name, "oneOf")),
+            ),
+        ),
     ])
 }
 
@@ -327,6 +335,7 @@ fn every_pass_changes_as_much_of_the_fixture_as_it_has_to() {
             ("drop_prelude", 1),
             ("line_docs", 32),
             ("operation_index", 3),
+            ("shapes", 9),
         ]
     );
 }
@@ -360,6 +369,33 @@ fn trouble_of_the_passes_names_the_schema() {
             "Item",
             "no required property tells BoxedItem from the members after it; give it one, or change the order",
         ),
+        (
+            "        labels:\n          type: array\n          items: {type: string}\n        destination:\n",
+            "        labels:\n          type: array\n          items: {$ref: '#/components/schemas/PlaceById'}\n        \
+             destination:\n",
+            "PlaceById",
+            "a request uses it outside of the union PlaceIdentifier too, for which there is no shape",
+        ),
+        (
+            "        note: {type: string, nullable: true}\n",
+            "        note: {type: string, nullable: true}\n        \
+             within: {type: array, items: {$ref: '#/components/schemas/LooseItem'}}\n",
+            "LooseItem",
+            "it refers to itself, so that its depth has no bound; a request has one",
+        ),
+        (
+            "        weight: {type: integer, format: int64, minimum: 0}\n",
+            "        weight: {type: integer, format: int64, nullable: true}\n",
+            "Item",
+            "its members disagree on what `weight` may be",
+        ),
+        (
+            "          allOf: [{$ref: '#/components/schemas/BoxedItem'}]\n",
+            "          allOf: [{$ref: '#/components/schemas/BoxedItem'}]\n        - title: Parcel\n          allOf: [{$ref: \
+             '#/components/schemas/SendParcel'}]\n",
+            "Item",
+            "a union without discriminator has a shape only if it has two members",
+        ),
     ] {
         let (text, _) = fixture::with(from, to);
         let line = yaml::parse(&text)
@@ -377,6 +413,38 @@ fn trouble_of_the_passes_names_the_schema() {
                 .as_str()
             )
         );
+    }
+}
+
+#[test]
+fn an_object_has_as_many_properties_as_a_walk_can_mark() {
+    let note = "        note: {type: string, nullable: true}\n";
+    let arrival = "        external_id: {type: string, nullable: true}\n        carrier: {$ref: \
+                   '#/components/schemas/Carrier'}\n        sent_at";
+    for (before, more, fault) in [
+        // BoxedItem and LooseItem, the members of Item, have two each.
+        (note, 60, None),
+        (note, 61, Some("Item")),
+        // UpdateParcel has seven.
+        (arrival, 57, None),
+        (arrival, 58, Some("UpdateParcel")),
+    ] {
+        let mut properties = String::new();
+        for index in 0..more {
+            properties.push_str(&format!("        note_{index}: {{type: string}}\n"));
+        }
+        let (text, _) = fixture::with(before, &(properties + before));
+        let error = from_document("spec.yaml", &text)
+            .err()
+            .map(|error| error.to_string());
+        assert_eq!(error.is_some(), fault.is_some(), "{error:?}");
+        if let (Some(error), Some(schema)) = (error, fault) {
+            assert!(
+                error.contains(&format!("/components/schemas/{schema}: "))
+                    && error.contains("it has more than 64 properties"),
+                "{error}"
+            );
+        }
     }
 }
 

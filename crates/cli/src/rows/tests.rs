@@ -1,14 +1,27 @@
 //! What each column, each mistake and each reply becomes.
 
 use std::io::BufReader;
+use std::path::{Path, PathBuf};
 
 use super::*;
 
 const INVOICE: &str = "3a9c378e-dc02-4700-9158-f629d632a83b";
 const ACCOUNT: &str = "50448df3-6f86-445e-b48f-0e80153e5d42";
 
+/// A time after all payments of the tests.
+fn context() -> Context {
+    Context::at("2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+fn open(format: Format, input: impl BufRead + Send + 'static) -> anyhow::Result<Rows> {
+    Rows::new(format, None, context(), input)
+}
+
 fn read(format: Format, text: impl Into<Vec<u8>>) -> anyhow::Result<Vec<Row>> {
-    let mut rows = Rows::new(format, Cursor::new(text.into()))?;
+    read_rows(open(format, Cursor::new(text.into()))?)
+}
+
+fn read_rows(mut rows: Rows) -> anyhow::Result<Vec<Row>> {
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(row);
@@ -22,21 +35,50 @@ fn payments(format: Format, text: &str) -> Vec<CreateInvoicePayment> {
     rows.into_iter().map(|row| row.payment.unwrap()).collect()
 }
 
-/// What is wrong in a file, a line each.
+/// What is wrong in a file, a line each, as `import` tells it.
 fn mistakes(format: Format, text: impl Into<Vec<u8>>) -> Vec<String> {
-    let rows = read(format, text).unwrap();
-    let wrong = rows.into_iter().filter_map(|row| row.payment.err());
-    wrong.flatten().map(|error| error.to_string()).collect()
+    let mut told = Vec::new();
+    for row in read(format, text).unwrap() {
+        let mut errors = row.violations;
+        errors.retain(|violation| violation.severity() == Severity::Error);
+        assert_eq!(row.payment.is_none(), !errors.is_empty(), "{errors:?}");
+        let origin = row.origin;
+        told.extend(errors.into_iter().map(|violation| {
+            origin
+                .error(&violation.pointer, violation.message)
+                .to_string()
+        }));
+    }
+    told
+}
+
+/// All that is found in a file: the place in the file, the pointer, and the rule's code.
+fn found(rows: Vec<Row>) -> Vec<(String, String, &'static str)> {
+    let mut found = Vec::new();
+    for row in rows {
+        for violation in &row.violations {
+            found.push((
+                row.origin.place(&violation.pointer),
+                row.origin.pointer(&violation.pointer),
+                violation.rule.code(),
+            ));
+        }
+    }
+    found
 }
 
 fn header_error(text: impl Into<Vec<u8>>) -> String {
     format!("{:#}", read(Format::Csv, text).unwrap_err())
 }
 
-/// A payment of 90.00 in cash, and the column with the cell.
+/// A payment of 90.00, in cash if that goes with it, and the column with the cell.
 fn with(column: &str, cell: &str) -> String {
+    let method = match column {
+        "redemption_account" => "CREDIT_BALANCE",
+        _ => "CASH",
+    };
     let cell = cell.replace('"', "\"\"");
-    format!("paid_at,method,amount,{column}\n2024-02-27T02:22:55Z,CASH,9000,\"{cell}\"\n")
+    format!("paid_at,method,amount,{column}\n2024-02-27T02:22:55Z,{method},9000,\"{cell}\"\n")
 }
 
 /// The payment of [`with`] as JSON, which is how the API sees it.
@@ -94,12 +136,14 @@ fn each_column_becomes_its_property() {
 
 #[test]
 fn an_empty_cell_leaves_the_property_out() {
-    let bare = json!({"paid_at": "2024-02-27T02:22:55Z", "method": "CASH", "amount": 9000, "invoice_payments": []});
+    let mut bare = json!({"paid_at": "2024-02-27T02:22:55Z", "method": "CASH", "amount": 9000, "invoice_payments": []});
     for column in Column::ALL
         .into_iter()
         .filter(|column| !Column::REQUIRED.contains(column))
     {
-        assert_eq!(sent(column.name(), ""), bare, "{column:?}");
+        let sent = sent(column.name(), "");
+        bare["method"] = sent["method"].clone();
+        assert_eq!(sent, bare, "{column:?}");
     }
     // Text is kept as it is, and blanks are text.
     assert_eq!(sent("memo", " ")["memo"], " ");
@@ -134,13 +178,13 @@ fn allocations_come_from_one_column_or_the_other() {
     assert_eq!(
         mistakes(Format::Csv, both),
         [
-            "row 2, column invoice_payments: the cell and invoice_id are both filled; fill one of them"
+            "row 2, column invoice_payments: The cell and invoice_id are both filled; fill one of them."
         ]
     );
     assert_eq!(
         mistake("invoice_id", "INV 1"),
         "row 2, column invoice_id: \"INV 1\" isn't a UUID; your own id of the invoice belongs in the column \
-         invoice_external_id"
+         invoice_external_id."
     );
 }
 
@@ -158,10 +202,9 @@ fn accounts_are_ids_names_or_json() {
         );
         let odd = json!({"type": "StableName", "stable_name": ACCOUNT});
         assert_eq!(account(&odd.to_string()), odd);
-        assert_eq!(
-            mistake(column, "{\"type\": \"StableName\"}"),
-            format!("row 2, column {column}: missing field `stable_name`")
-        );
+        let mistake = mistake(column, "{\"type\": \"StableName\"}");
+        let told = format!("row 2, column {column}: The `type` is `StableName`, but ");
+        assert!(mistake.starts_with(&told), "{mistake}");
     }
 }
 
@@ -176,7 +219,7 @@ fn tags_have_a_short_form() {
         let mistake = mistake("tags", wrong);
         assert!(mistake.starts_with("row 2, column tags: \""), "{mistake}");
         assert!(
-            mistake.ends_with("isn't a tag; write key=value, and `; ` between two of them"),
+            mistake.ends_with("isn't a tag; write key=value, and `; ` between two of them."),
             "{mistake}"
         );
     }
@@ -196,15 +239,15 @@ fn each_mistake_is_told_by_row_and_column_with_what_would_be_right() {
         mistakes(Format::Csv, text),
         [
             "row 2, column paid_at: \"2024-02-27\" isn't a time with its offset from UTC; write it as \
-             2024-02-27T02:22:55Z or 2024-02-27T04:22:55+02:00",
+             2024-02-27T02:22:55Z or 2024-02-27T04:22:55+02:00.",
             "row 2, column method: \"CREDITCARD\" isn't a method; did you mean CREDIT_CARD? The methods are CASH, CHECK, \
-             CREDIT_CARD, ACH, CREDIT_BALANCE, OTHER",
-            "row 2, column amount: 90.00 isn't a whole number; amounts are in cents, so write 9000",
-            "row 2, column fee: \"x\" isn't a whole number of cents; write 90.00 as 9000, with digits alone",
-            "row 5, column method: the cell is empty; give how the customer paid, such as CREDIT_CARD",
-            "row 6, column amount: 99999999999999999999 doesn't fit a signed 64-bit integer, which ends at \
-             9223372036854775807",
-            "row 7, column amount: \"9,000\" isn't a whole number of cents; write 90.00 as 9000, with digits alone",
+             CREDIT_CARD, ACH, CREDIT_BALANCE, OTHER.",
+            "row 2, column amount: 90.00 isn't a whole number; amounts are in cents, so write 9000.",
+            "row 2, column fee: \"x\" isn't a whole number of cents; write 90.00 as 9000, with digits alone.",
+            "row 5, column method: The cell is empty; give how the customer paid, such as CREDIT_CARD.",
+            "row 6, column amount: 99999999999999999999 doesn't fit a signed 64-bit integer, which goes from \
+             -9223372036854775808 to 9223372036854775807.",
+            "row 7, column amount: \"9,000\" isn't a whole number of cents; write 90.00 as 9000, with digits alone.",
             "row 8, column fee: The value is -5 cents; it must be 0 or more.",
         ]
     );
@@ -212,38 +255,123 @@ fn each_mistake_is_told_by_row_and_column_with_what_would_be_right() {
 
 #[test]
 fn json_cells_say_where_they_are_wrong() {
-    assert_eq!(
-        mistake("additional_fees", "[{\"fee_amount\": 1}]"),
-        "row 2, column additional_fees at /0: missing field `account`"
-    );
-    assert_eq!(
-        mistake(
-            "dedicated_refunds",
-            "[{\"line_items\": [{\"amount\": 1.5}]}]"
+    for (column, cell, told) in [
+        (
+            "additional_fees",
+            "[{\"fee_amount\": 1}]",
+            "row 2, column additional_fees at /0/account: The property `account` is missing; ",
         ),
-        "row 2, column dedicated_refunds at /0/line_items/0/amount: invalid type: floating point `1.5`, expected a whole \
-         number"
-    );
-    assert_eq!(
-        mistake("metadata", "[1]"),
-        "row 2, column metadata: invalid type: JSON array, expected a JSON object"
-    );
+        (
+            "dedicated_refunds",
+            "[{\"line_items\": [{\"amount\": 1.5}]}]",
+            "row 2, column dedicated_refunds at /0/line_items/0/amount: The value is the number 1.5; ",
+        ),
+        (
+            "invoice_payments",
+            "[{\"invoice_id\": \"x\", \"amount\": 1}]",
+            "row 2, column invoice_payments at /0/invoice_id: The value is \"x\"",
+        ),
+        (
+            "metadata",
+            "[1]",
+            "row 2, column metadata: The value is a list; ",
+        ),
+        // Half of a surrogate pair in one cell is no fault of the others.
+        (
+            "metadata",
+            "{\"a\": \"\\ud800\"}",
+            "row 2, column metadata: The cell isn't JSON: ",
+        ),
+    ] {
+        let mistake = mistake(column, cell);
+        assert!(mistake.starts_with(told), "{mistake}");
+    }
     assert_eq!(
         mistake("metadata", "{\"a\": 1"),
-        "row 2, column metadata: this isn't JSON: EOF while parsing an object at character 7"
+        "row 2, column metadata: The cell isn't JSON: EOF while parsing an object at character 7; it must hold one JSON \
+         value and nothing else."
+    );
+    assert_eq!(
+        mistake("metadata", "{\"a\":\n\n x}"),
+        "row 2, column metadata: The cell isn't JSON: expected value at character 2 of its line 3; it must hold one JSON \
+         value and nothing else."
     );
     assert_eq!(
         mistake("invoice_payments", "[] []"),
-        "row 2, column invoice_payments: this isn't JSON: trailing characters at character 4; there must be one JSON \
-         value and nothing after it"
+        "row 2, column invoice_payments: The cell isn't JSON: trailing characters at character 4; it must hold one JSON \
+         value and nothing else."
     );
-    let mistake = mistake(
-        "invoice_payments",
-        "[{\"invoice_id\": \"x\", \"amount\": 1}]",
+}
+
+#[test]
+fn all_cells_of_a_row_are_looked_at() {
+    let text = "fee,metadata,method,paid_at,amount,dedicated_refunds,tags\n\
+                -1,\"{\"\"a\"\":1,\"\"a\"\":2}\",CARD,2024-02-27T02:22:55Z,,\"[{\"\"methd\"\":1}]\",a=;=b; c=d\n";
+    // In the order of the API's properties. A fee below zero breaks a rule on what the value means, and such rules are for
+    // payments that can be read.
+    let expected = [
+        ("row 2, column method", "/0/method", "value-unknown"),
+        ("row 2, column amount", "/0/amount", "property-missing"),
+        (
+            "row 2, column dedicated_refunds",
+            "/0/dedicated_refunds/0/methd",
+            "property-unknown",
+        ),
+        ("row 2, column tags", "/0/tags/0/value", "tag-empty"),
+        ("row 2, column tags", "/0/tags/1/key", "tag-empty"),
+        ("row 2, column metadata", "/0/metadata/a", "duplicate-key"),
+    ];
+    let found = found(read(Format::Csv, text).unwrap());
+    let found: Vec<_> = found
+        .iter()
+        .map(|(place, pointer, code)| (place.as_str(), pointer.as_str(), *code))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_pointer_finds_the_column_that_its_value_comes_from() {
+    let text = format!(
+        "paid_at,method,amount,fee,invoice_id,invoice_external_id,redemption_account,processor,external_id\n\
+         1900-01-01T00:00:00Z,CASH,-5,-6,{INVOICE},INV-1,TIPS,STRIPE,\n\
+         2030-01-01T00:00:00Z,REDEEMED_PREPAYMENT,0,0,x,INV-1,TIPS,STRIPE,a\n\
+         2030-01-01T00:00:00Z,REDEEMED_PREPAYMENT,0,1,,INV-1,TIPS,STRIPE,b\n"
     );
-    assert!(
-        mistake.starts_with("row 2, column invoice_payments at /0"),
-        "{mistake}"
+    let found = found(read(Format::Csv, text).unwrap());
+    let found: Vec<_> = found
+        .iter()
+        .map(|(place, pointer, code)| (place.as_str(), pointer.as_str(), *code))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("row 2", "/0", "external-id-missing"),
+            ("row 2, column paid_at", "/0/paid_at", "date-implausible"),
+            // Once: the allocation has the same amount.
+            ("row 2, column amount", "/0/amount", "amount-negative"),
+            ("row 2, column fee", "/0/fee", "amount-negative"),
+            (
+                "row 2, column processor",
+                "/0/processor",
+                "processor-not-allowed-for-method"
+            ),
+            (
+                "row 2, column redemption_account",
+                "/0/redemption_account",
+                "redemption-account-not-allowed-for-method"
+            ),
+            // An older name of a method is a warning as in JSON, beside an error too.
+            ("row 3, column method", "/1/method", "method-deprecated"),
+            (
+                "row 3, column invoice_id",
+                "/1/invoice_payments/0/invoice_id",
+                "uuid-malformed"
+            ),
+            ("row 4, column method", "/2/method", "method-deprecated"),
+            ("row 4, column paid_at", "/2/paid_at", "date-in-future"),
+            ("row 4, column amount", "/2/amount", "amount-zero"),
+            ("row 4, column fee", "/2/fee", "fees-exceed-amount"),
+        ]
     );
 }
 
@@ -287,14 +415,14 @@ fn rows_of_the_wrong_length_are_rejected_alone() {
     let rows = read(Format::Csv, text).unwrap();
     assert_eq!(
         rows.iter()
-            .map(|row| row.payment.is_ok())
+            .map(|row| row.payment.is_some())
             .collect::<Vec<_>>(),
         [false, false, true]
     );
     assert_eq!(
         mistakes(Format::Csv, text)[1],
-        "row 3: the row has 4 cells and the header 3; a cell that holds a comma, a quotation mark or a line break must \
-         stand in quotation marks"
+        "row 3: The row has 4 cells and the header 3; a cell that holds a comma, a quotation mark or a line break must \
+         stand in quotation marks."
     );
 }
 
@@ -304,7 +432,7 @@ fn text_must_be_utf_8() {
     assert_eq!(
         mistakes(Format::Csv, text.clone()),
         [
-            "row 2, column memo: the text isn't UTF-8 from its byte 4 on (\"caf\u{fffd}\"); save the file as UTF-8"
+            "row 2, column memo: The text isn't UTF-8 from its byte 4 on (\"caf\u{fffd}\"); save the file as UTF-8."
         ]
     );
     text[0] = 0xff;
@@ -361,12 +489,12 @@ fn a_header_is_checked_before_anything_else() {
 
 #[test]
 fn what_breaks_the_file_is_told_after_the_rows_before_it() {
-    let mut rows = Rows::new(
+    let mut rows = open(
         Format::Csv,
         Cursor::new("paid_at,method,amount\n2024-02-27T02:22:55Z,CASH,1\n\"2024,x,1\n"),
     )
     .unwrap();
-    assert!(rows.next().unwrap().unwrap().payment.is_ok());
+    assert!(rows.next().unwrap().unwrap().payment.is_some());
     let error = rows.next().unwrap_err().to_string();
     assert!(
         error.starts_with("row 3: a quotation mark opens a cell and is never closed"),
@@ -385,28 +513,189 @@ fn json_lines_are_numbered_as_lines() {
     );
     let rows = read(Format::JsonLines, text.as_str()).unwrap();
     assert_eq!(rows.len(), 6);
-    // The id of a payment that is wrong is known all the same.
-    assert_eq!(rows[1].external_id.as_deref(), Some("a"));
     let told = mistakes(Format::JsonLines, text.as_str());
-    assert_eq!(
-        told[0],
-        "row 4, at /amount: invalid type: string \"1\", expected a whole number"
-    );
-    assert!(
-        told[1].starts_with("row 5, at /colour: unknown field `colour`"),
-        "{}",
-        told[1]
-    );
-    assert_eq!(
-        told[2],
-        "row 6: this is JSON, but not an object; write it as { ... }"
-    );
-    assert!(
-        told[3].starts_with("row 7: this isn't JSON: trailing characters"),
-        "{}",
-        told[3]
-    );
+    for (told, expected) in told.iter().zip([
+        "line 4, at /amount: The value is the text \"1\"; ",
+        "line 5, at /colour: There is no property ",
+        "line 6: The value is a list; ",
+        "line 7: The body ",
+    ]) {
+        assert!(told.starts_with(expected), "{told}");
+    }
     assert_eq!(told.len(), 4);
+}
+
+#[test]
+fn an_id_that_stands_twice_is_found_in_the_whole_file() {
+    // The second payment is wrong; its id counts all the same, as mending it would make it the first.
+    let payment = |id: &str, amount: &str| {
+        format!(
+            "{{\"external_id\": {id}, \"paid_at\": \"2024-02-27T02:22:55Z\", \"method\": \"CASH\", \"amount\": {amount}, \
+             \"invoice_payments\": []}}"
+        )
+    };
+    let lines = [
+        payment("\"a\"", "1"),
+        payment("\"b\"", "\"1\""),
+        String::new(),
+        payment("\"\\u0061\"", "1"),
+        payment("\"b\"", "-1"),
+        payment("\"\"", "1"),
+        payment("\"\"", "1"),
+        payment("null", "1"),
+    ];
+    let rows = read(Format::JsonLines, lines.join("\n")).unwrap();
+    let repeated: Vec<_> = rows
+        .iter()
+        .filter_map(|row| {
+            let violation = row
+                .violations
+                .iter()
+                .find(|violation| violation.rule == Rule::DuplicateExternalId)?;
+            assert!(row.payment.is_none());
+            let error = row.origin.error(&violation.pointer, &violation.message);
+            Some((row.origin.pointer(&violation.pointer), error.to_string()))
+        })
+        .collect();
+    assert_eq!(
+        repeated,
+        [
+            (
+                "/2/external_id".to_owned(),
+                "line 4, at /external_id: \"a\" is the external_id of line 1 as well; each payment needs its own."
+                    .to_owned()
+            ),
+            (
+                "/3/external_id".to_owned(),
+                "line 5, at /external_id: \"b\" is the external_id of line 2 as well; each payment needs its own."
+                    .to_owned()
+            ),
+        ]
+    );
+
+    // In a bulk request, only those that can be read are compared: that is how the rule is written.
+    let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+    let rows = read(Format::Json, format!("[{}]", lines.join(",\n"))).unwrap();
+    let repeated: Vec<_> = rows
+        .iter()
+        .flat_map(|row| &row.violations)
+        .filter(|violation| violation.rule == Rule::DuplicateExternalId)
+        .map(|violation| violation.message.as_str())
+        .collect();
+    assert_eq!(
+        repeated,
+        ["\"a\" is the external_id of the payment at index 0 as well; each payment needs its own."]
+    );
+
+    let updates = Rows::new(
+        Format::JsonLines,
+        Some(Operation::UpdateInvoicePayment),
+        context(),
+        Cursor::new("{\"external_id\": \"a\"}\n{\"external_id\": \"a\"}\n{}\n"),
+    );
+    assert_eq!(
+        found(read_rows(updates.unwrap()).unwrap()),
+        [("line 3".to_owned(), "/2".to_owned(), "update-empty")]
+    );
+}
+
+/// The JSON in a file of `spec/rules`.
+fn spec(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn spec_rules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/rules")
+}
+
+#[test]
+fn the_raw_rules_are_those_of_the_catalogue() {
+    let catalogue = spec(&spec_rules().join("catalogue.json"));
+    assert_eq!(catalogue.len(), Rule::ALL.len());
+    for entry in catalogue {
+        let code = entry["code"].as_str().unwrap();
+        let rule = Rule::ALL.iter().find(|rule| rule.code() == code).unwrap();
+        let violation = Violation {
+            rule: *rule,
+            pointer: String::new(),
+            message: String::new(),
+        };
+        assert_eq!(is_raw(&violation), entry["raw_only"] == true, "{code}");
+    }
+}
+
+#[test]
+fn files_are_judged_as_the_vectors_say() {
+    let mut documents = 0;
+    let mut lines = 0;
+    for file in std::fs::read_dir(spec_rules().join("vectors")).unwrap() {
+        for vector in spec(&file.unwrap().path()) {
+            let operation = vector["operation"].as_str().unwrap();
+            let operation = Operation::ALL
+                .iter()
+                .find(|known| known.id() == operation)
+                .unwrap();
+            let limits = &vector["context"];
+            if *operation == Operation::ListInvoicePayments
+                || !limits["existing"].is_null()
+                || !limits["bulk_limit"].is_null()
+            {
+                // What a file can't be or doesn't know.
+                continue;
+            }
+            let now = limits["now"].as_str().unwrap_or("2026-01-01T00:00:00Z");
+            let context = Context::at(now.parse().unwrap());
+            let text = match vector["text"].as_str() {
+                Some(text) => text.to_owned(),
+                None => vector["payload"].to_string(),
+            };
+            let mut expected: Vec<(String, String)> = vector["violations"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|violation| {
+                    let text = |name: &str| violation[name].as_str().unwrap().to_owned();
+                    (text("pointer"), text("code"))
+                })
+                .collect();
+            expected.sort();
+            let judged = |format, operation, text: String| {
+                let rows = Rows::new(format, operation, context, Cursor::new(text));
+                let mut found: Vec<_> = match rows.and_then(read_rows) {
+                    Ok(rows) => found(rows)
+                        .into_iter()
+                        .map(|(_, pointer, code)| (pointer, code.to_owned()))
+                        .collect(),
+                    Err(error) => {
+                        assert!(error.is::<NotJson>(), "{error:#}");
+                        vec![(String::new(), Rule::JsonMalformed.code().to_owned())]
+                    }
+                };
+                found.sort();
+                found
+            };
+
+            let name = &vector["name"];
+            let found = judged(Format::Json, Some(*operation), text.clone());
+            assert_eq!(found, expected, "{name}");
+            documents += 1;
+
+            // A line each, as far as a line can be it.
+            if *operation != Operation::BulkCreateInvoicePayments
+                && !text.contains(['\n', '\r'])
+                && !text.trim().is_empty()
+            {
+                for (pointer, _) in &mut expected {
+                    pointer.insert_str(0, "/0");
+                }
+                let found = judged(Format::JsonLines, Some(*operation), text);
+                assert_eq!(found, expected, "{name}");
+                lines += 1;
+            }
+        }
+    }
+    assert!(documents > 300 && lines > 200, "{documents}, {lines}");
 }
 
 #[test]
@@ -415,7 +704,7 @@ fn positions_count_the_bytes() {
         (Format::Csv, with("memo", "ü,\n")),
         (Format::JsonLines, "{}\n\n{}".to_owned()),
     ] {
-        let mut rows = Rows::new(format, BufReader::new(Cursor::new(text.clone()))).unwrap();
+        let mut rows = open(format, BufReader::new(Cursor::new(text.clone()))).unwrap();
         while rows.next().unwrap().is_some() {}
         assert_eq!(rows.position(), text.len() as u64);
     }
@@ -482,7 +771,7 @@ fn as_csv(replies: &[InvoicePayment]) -> String {
 fn the_example_file_is_valid_and_survives_the_round_trip() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/payments.csv");
     let file = std::fs::File::open(path).unwrap();
-    let mut rows = Rows::new(Format::Csv, BufReader::new(file)).unwrap();
+    let mut rows = open(Format::Csv, BufReader::new(file)).unwrap();
     let mut replies = Vec::new();
     while let Some(row) = rows.next().unwrap() {
         replies.push(reply(&row.payment.unwrap()));

@@ -1,7 +1,7 @@
 //! The four operations: what is sent, and that whatever comes back is kept.
 
 use layer_payments_client::types::{self, IdempotencyOutcome, InvoicePaymentMethod, Operation};
-use layer_payments_client::{Client, Error};
+use layer_payments_client::{Client, Error, Unchecked};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wiremock::matchers::{any, method, path};
@@ -36,9 +36,12 @@ async fn call(client: &Client, operation: Operation) -> Result<(), Error> {
     let payment = create("payment-1").0;
     match operation {
         Operation::ListInvoicePayments => client.list().send().await.map(drop),
-        Operation::RecordInvoicePayment => client.record(&payment).await.map(drop),
-        Operation::BulkCreateInvoicePayments => client.bulk(&[payment]).await.map(drop),
-        Operation::UpdateInvoicePayment => client.update(PAYMENT, &changes().0).await.map(drop),
+        Operation::RecordInvoicePayment => client.record(Unchecked(&payment)).await.map(drop),
+        Operation::BulkCreateInvoicePayments => client.bulk(Unchecked(&[payment])).await.map(drop),
+        Operation::UpdateInvoicePayment => client
+            .update(PAYMENT, Unchecked(&changes().0))
+            .await
+            .map(drop),
     }
 }
 
@@ -113,7 +116,7 @@ async fn a_record_sends_the_payment_as_it_is_and_tells_new_from_known() {
 
     let (payment, json) = create("payment-1");
     let recorded = client(&server.uri())
-        .record(&payment)
+        .record(Unchecked(&payment))
         .await
         .expect("it's recorded");
 
@@ -151,7 +154,7 @@ async fn a_bulk_sends_an_array_and_keeps_the_order_of_the_reply() {
     let (other, other_json) = create("payment-2");
 
     let recorded = client(&server.uri())
-        .bulk(&[first, other])
+        .bulk(Unchecked(&[first, other]))
         .await
         .expect("they're recorded");
 
@@ -171,11 +174,55 @@ async fn a_bulk_sends_an_array_and_keeps_the_order_of_the_reply() {
     );
 }
 
+#[cfg(feature = "validation")]
+#[tokio::test]
+async fn what_was_checked_is_sent_as_it_is() {
+    use layer_payments_client::validation::{Context, Validated};
+
+    let context = Context::at("2026-01-01T00:00:00Z".parse().expect("a time"));
+    let (first, first_json) = create("payment-1");
+    let (other, other_json) = create("payment-2");
+    let (changes, changes_json) = changes();
+    let reply = json!({"data": payment(PAYMENT, "payment-1")});
+
+    let one = Validated::create(first.clone(), &context).expect("it's valid");
+    let server_of_one = server(201, &reply).await;
+    let recorded = client(&server_of_one.uri()).record(&one).await;
+    assert_eq!(recorded.expect("it's recorded").status(), 201);
+    let sent = request(&server_of_one).await.body_json::<Value>();
+    assert_eq!(sent.expect("JSON"), first_json);
+
+    // A list of several is sent from any form of list.
+    let both = vec![first, other];
+    let checked = Validated::bulk(both.clone(), &context).expect("they're valid");
+    let server_of_many = server(200, &json!({"data": []})).await;
+    let many = client(&server_of_many.uri());
+    many.bulk(&checked).await.expect("they're recorded");
+    many.bulk(Unchecked(&both)).await.expect("so are these");
+    many.bulk(Unchecked(&both[..])).await.expect("and these");
+    let requests = server_of_many.received_requests().await;
+    let requests = requests.expect("requests are recorded");
+    assert_eq!(requests.len(), 3);
+    for request in requests {
+        let sent = request.body_json::<Value>().expect("JSON");
+        assert_eq!(sent, json!([first_json, other_json]));
+    }
+
+    let changes = Validated::update(changes, None, &context).expect("they're valid");
+    let server_of_update = server(200, &reply).await;
+    let updated = client(&server_of_update.uri())
+        .update(PAYMENT, &changes)
+        .await;
+    updated.expect("it's updated");
+    let sent = request(&server_of_update).await.body_json::<Value>();
+    assert_eq!(sent.expect("JSON"), changes_json);
+}
+
 #[tokio::test]
 async fn an_empty_bulk_is_refused_before_it_is_sent() {
     let server = server(200, &json!({"data": []})).await;
     let error = client(&server.uri())
-        .bulk(&[])
+        .bulk(Unchecked(&[]))
         .await
         .expect_err("there is nothing to record");
     assert!(error.is_argument() && !error.is_outcome_unknown());
@@ -197,7 +244,7 @@ async fn an_update_tells_absent_null_and_empty_apart() {
     let server = server(200, &json!({"data": payment(PAYMENT, "payment-1")})).await;
     let (changes, json) = changes();
     let updated = client(&server.uri())
-        .update(PAYMENT, &changes)
+        .update(PAYMENT, Unchecked(&changes))
         .await
         .expect("it's changed");
 
@@ -234,12 +281,12 @@ async fn bare_bodies_are_read_like_enveloped_ones() {
     let bare = server(200, &one).await;
     let client_of_bare = client(&bare.uri());
     let recorded = client_of_bare
-        .record(&create("payment-1").0)
+        .record(Unchecked(&create("payment-1").0))
         .await
         .expect("a bare payment");
     assert_eq!(recorded.data.id, PAYMENT);
     let updated = client_of_bare
-        .update(PAYMENT, &changes().0)
+        .update(PAYMENT, Unchecked(&changes().0))
         .await
         .expect("a bare payment");
     assert_eq!(serde_json::to_value(&updated.data).expect("JSON"), one);
@@ -250,7 +297,7 @@ async fn bare_bodies_are_read_like_enveloped_ones() {
     assert_eq!(page.data.len(), 2);
     assert_eq!(serde_json::to_value(&page.data[0]).expect("JSON"), one);
     let recorded = client_of_bare
-        .bulk(&[create("payment-1").0])
+        .bulk(Unchecked(&[create("payment-1").0]))
         .await
         .expect("a bare list");
     assert_eq!(recorded.data.len(), 2);
@@ -291,7 +338,7 @@ async fn the_documentations_own_replies_are_read_whole() {
 
     let (client, json, _server) = literal(Operation::RecordInvoicePayment).await;
     let recorded = client
-        .record(&create("payment-1").0)
+        .record(Unchecked(&create("payment-1").0))
         .await
         .expect("the record page's envelope");
     assert_eq!(
@@ -301,7 +348,7 @@ async fn the_documentations_own_replies_are_read_whole() {
 
     let (client, json, _server) = literal(Operation::UpdateInvoicePayment).await;
     let updated = client
-        .update(PAYMENT, &changes().0)
+        .update(PAYMENT, Unchecked(&changes().0))
         .await
         .expect("the update page's envelope");
     assert_eq!(updated.data.method, None, "the page leaves it out");
@@ -347,7 +394,10 @@ async fn calls_can_be_spawned_and_clones_share_a_client() {
     let client = client(&server.uri());
     let calls = (0..8).map(|number| {
         let client = client.clone();
-        tokio::spawn(async move { client.record(&create(&format!("payment-{number}")).0).await })
+        tokio::spawn(async move {
+            let (payment, _) = create(&format!("payment-{number}"));
+            client.record(Unchecked(&payment)).await
+        })
     });
     for call in calls.collect::<Vec<_>>() {
         let reply: types::InvoicePaymentReply =

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use layer_payments_client::types::Operation;
-use layer_payments_client::{Client, Error, MAX_KEPT_BODY_BYTES};
+use layer_payments_client::{Client, Error, MAX_KEPT_BODY_BYTES, Unchecked};
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -24,7 +24,7 @@ async fn failure<T: Debug>(call: impl Future<Output = Result<T, Error>>) -> Erro
 
 /// Records a payment, which fails.
 async fn record(client: &Client) -> Error {
-    failure(client.record(&create("payment-1").0)).await
+    failure(client.record(Unchecked(&create("payment-1").0))).await
 }
 
 /// Lists payments, which fails.
@@ -156,8 +156,8 @@ async fn a_status_tells_whether_a_write_may_have_taken_place() {
         let (client, _server) = answering(ResponseTemplate::new(status)).await;
         let writes = [
             record(&client).await,
-            failure(client.bulk(&[create("payment-1").0])).await,
-            failure(client.update(PAYMENT, &changes().0)).await,
+            failure(client.bulk(Unchecked(&[create("payment-1").0]))).await,
+            failure(client.update(PAYMENT, Unchecked(&changes().0))).await,
         ];
         for error in writes {
             assert_eq!(error.status(), Some(status));
@@ -285,7 +285,7 @@ async fn a_long_body_is_cut_but_its_faults_are_all_read() {
     assert!(body.len() > 2 * MAX_KEPT_BODY_BYTES);
     let (client, _server) =
         answering(ResponseTemplate::new(400).set_body_raw(body.clone(), "application/json")).await;
-    let error = failure(client.bulk(&[create("payment-1").0])).await;
+    let error = failure(client.bulk(Unchecked(&[create("payment-1").0]))).await;
     let kept = error.body().expect("a body");
     assert!(error.is_body_cut() && body.starts_with(kept));
     assert!(
@@ -383,7 +383,7 @@ async fn a_success_that_lists_errors_is_a_failure() {
     let fine = json!({"data": payment(PAYMENT, "payment-1"), "errors": []});
     let (client, _server) = answering(ResponseTemplate::new(200).set_body_json(&fine)).await;
     client
-        .record(&create("payment-1").0)
+        .record(Unchecked(&create("payment-1").0))
         .await
         .expect("an empty list of errors is no error");
 }
@@ -447,9 +447,9 @@ async fn a_server_that_never_answers_is_a_timeout() {
         error.to_string(),
         "record_invoice_payment: no complete reply within 200ms; whether the write took place is unknown"
     );
-    let error = failure(client.update(PAYMENT, &changes().0)).await;
+    let error = failure(client.update(PAYMENT, Unchecked(&changes().0))).await;
     assert!(error.is_timeout() && error.is_outcome_unknown());
-    let error = failure(client.bulk(&[create("payment-1").0])).await;
+    let error = failure(client.bulk(Unchecked(&[create("payment-1").0]))).await;
     assert!(error.is_timeout() && error.is_outcome_unknown());
     let error = list(&client).await;
     assert!(error.is_timeout() && !error.is_outcome_unknown());

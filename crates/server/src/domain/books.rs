@@ -1,13 +1,16 @@
 //! Recording and updating payments in the books of one business.
 
+use std::collections::HashSet;
+
+use jiff::Timestamp;
 use layer_payments_types::{
-    CreateInvoicePayment, IdempotencyOutcome, InvoicePayment, UpdateInvoicePayment,
+    AllocationInput, CreateInvoicePayment, IdempotencyOutcome, InvoicePayment, UpdateInvoicePayment,
 };
-use layer_payments_validation::validate_allocations;
+use layer_payments_validation::{Context, Severity, validate_update};
 use uuid::Uuid;
 
 use super::change::{self, Birth};
-use super::payment::{Payment, whole_microseconds};
+use super::payment::{Payment, Target, whole_microseconds};
 use super::reply::{Account, reply};
 use super::resolve::{self, Refusal, Registry};
 use crate::text::shortened;
@@ -20,6 +23,20 @@ pub(crate) trait Books: Registry {
 
     /// The payment with this id.
     fn by_id(&mut self, id: Uuid) -> Result<Option<Kept>, Self::Error>;
+
+    /// The payment with this key, which [`Books::payments_of_invoice`] gave.
+    fn by_key(&mut self, key: i64) -> Result<Kept, Self::Error>;
+
+    /// Notes that an invoice has this id and this external id, unless one of them is another invoice's. Gives the id
+    /// that was invented for the invoice when only its external id was known, if one was: whatever refers to that has
+    /// to refer to `id` from now on, and then the books can [forget](Books::forget_invoice) it.
+    fn name_invoice(&mut self, id: Uuid, external_id: &str) -> Result<Option<Uuid>, Self::Error>;
+
+    /// The keys of the payments that have an allocation to this invoice.
+    fn payments_of_invoice(&mut self, id: Uuid) -> Result<Vec<i64>, Self::Error>;
+
+    /// Removes an invoice that no payment refers to.
+    fn forget_invoice(&mut self, id: Uuid) -> Result<(), Self::Error>;
 
     /// A ledger account that [`Registry::account`] gave the id of.
     fn account_by_id(&mut self, id: Uuid) -> Result<Account, Self::Error>;
@@ -59,6 +76,47 @@ pub(crate) fn record<B: Books>(
     books: &mut B,
     request: CreateInvoicePayment,
 ) -> Result<Recorded, B::Error> {
+    let mut refusals = Vec::new();
+    let mut rewritten = HashSet::new();
+    join_names(books, &request.invoice_payments, &mut rewritten)?;
+    record_one(books, request, &rewritten, &mut refusals)?.ok_or_else(|| refusals.into())
+}
+
+/// Records payments in their order, all or none: what the books refuse of any of them is told together, with pointers
+/// that start with the payment's index.
+pub(crate) fn record_all<B: Books>(
+    books: &mut B,
+    requests: Vec<CreateInvoicePayment>,
+) -> Result<Vec<Recorded>, B::Error> {
+    let mut refusals = Vec::new();
+    let mut rewritten = HashSet::new();
+    // Before any payment is recorded, so that none is answered with an id that a later one replaces.
+    for request in &requests {
+        join_names(books, &request.invoice_payments, &mut rewritten)?;
+    }
+    let mut recorded = Vec::with_capacity(requests.len());
+    for (index, request) in requests.into_iter().enumerate() {
+        let before = refusals.len();
+        recorded.extend(record_one(books, request, &rewritten, &mut refusals)?);
+        for refusal in &mut refusals[before..] {
+            refusal.pointer.insert_str(0, &format!("/{index}"));
+        }
+    }
+    if refusals.is_empty() {
+        Ok(recorded)
+    } else {
+        Err(refusals.into())
+    }
+}
+
+/// Records a payment, unless something was refused: then all is taken back anyway, and the payment is only looked
+/// through for more. `rewritten` are the payments that the request has changed already.
+fn record_one<B: Books>(
+    books: &mut B,
+    request: CreateInvoicePayment,
+    rewritten: &HashSet<i64>,
+    refusals: &mut Vec<Refusal>,
+) -> Result<Option<Recorded>, B::Error> {
     let existing = match request.external_id.as_deref() {
         Some(external_id) => books.by_external_id(external_id)?,
         None => None,
@@ -71,60 +129,64 @@ pub(crate) fn record<B: Books>(
             method: request.method,
             amount: request.amount,
         };
-        let changes = resolve::create(books, request)?;
+        let changes = resolve::create(books, request, refusals)?;
+        if !refusals.is_empty() {
+            return Ok(None);
+        }
         let payment = change::create(birth, changes);
         let reply = show(books, &payment)?;
-        return Ok(Recorded {
+        return Ok(Some(Recorded {
             document: books.insert(&payment, &reply)?,
             outcome: IdempotencyOutcome::Created,
-        });
+        }));
     };
-    let changes = resolve::create(books, request)?;
-    match change::update(&existing.payment, changes) {
-        None => Ok(Recorded {
+    let changes = resolve::create(books, request, refusals)?;
+    if !refusals.is_empty() {
+        return Ok(None);
+    }
+    let outcome = |changed: bool| {
+        if changed || rewritten.contains(&existing.key) {
+            IdempotencyOutcome::Updated
+        } else {
+            IdempotencyOutcome::Unchanged
+        }
+    };
+    Ok(Some(match change::update(&existing.payment, changes) {
+        None => Recorded {
+            outcome: outcome(false),
             document: existing.document,
-            outcome: IdempotencyOutcome::Unchanged,
-        }),
+        },
         Some(payment) => {
             let reply = show(books, &payment)?;
-            Ok(Recorded {
+            Recorded {
                 document: books.replace(&existing, &payment, &reply)?,
-                outcome: IdempotencyOutcome::Updated,
-            })
+                outcome: outcome(true),
+            }
         }
-    }
+    }))
 }
 
 /// Updates the payment with this id and gives its document. `None` if there is no such payment.
 ///
-/// The request was validated by itself. What only shows against the payment is checked here: that the allocations fit
-/// the amount, whichever of the two is new, and that no other payment has the external id.
+/// The request was validated by itself. What only shows against the payment is checked here: the rules that need both,
+/// and that no other payment has the external id. All that is wrong is told.
 pub(crate) fn update<B: Books>(
     books: &mut B,
     id: Uuid,
     request: UpdateInvoicePayment,
 ) -> Result<Option<String>, B::Error> {
+    if let Some(allocations) = &request.invoice_payments {
+        join_names(books, allocations, &mut HashSet::new())?;
+    }
     let Some(existing) = books.by_id(id)? else {
         return Ok(None);
     };
-    let sum_pointer = if request.invoice_payments.is_some() {
-        "/invoice_payments"
-    } else {
-        "/amount"
-    };
-    let changes = resolve::update(books, request)?;
-    let Some(payment) = change::update(&existing.payment, changes) else {
-        return Ok(Some(existing.document));
-    };
-    if let Some(violation) = validate_allocations(payment.amount, payment.allocated(), sum_pointer)
-    {
-        return Err(Refusal::from(violation).into());
-    }
-    if payment.external_id != existing.payment.external_id
-        && let Some(external_id) = payment.external_id.as_deref()
+    let mut refusals = check(&existing.payment, &request, books.now());
+    if let Some(external_id) = request.external_id.as_option()
+        && existing.payment.external_id.as_ref() != Some(external_id)
         && let Some(other) = books.by_external_id(external_id)?
     {
-        return Err(Refusal {
+        refusals.push(Refusal {
             code: "external-id-taken",
             pointer: "/external_id".to_owned(),
             message: format!(
@@ -132,11 +194,62 @@ pub(crate) fn update<B: Books>(
                 other.payment.id,
                 shortened(external_id)
             ),
-        }
-        .into());
+        });
     }
+    let changes = resolve::update(books, request, &mut refusals)?;
+    if !refusals.is_empty() {
+        return Err(refusals.into());
+    }
+    let Some(payment) = change::update(&existing.payment, changes) else {
+        return Ok(Some(existing.document));
+    };
     let reply = show(books, &payment)?;
     books.replace(&existing, &payment, &reply).map(Some)
+}
+
+/// Checks an update by the rules that need the payment that it changes, such as that the allocations fit the amount,
+/// whichever of the two is new. What the rules only warn of is left out.
+fn check(payment: &Payment, request: &UpdateInvoicePayment, now: Timestamp) -> Vec<Refusal> {
+    validate_update(request, Some(&payment.existing()), &Context::at(now))
+        .into_iter()
+        .filter(|violation| violation.rule.severity() == Severity::Error)
+        .map(Refusal::from)
+        .collect()
+}
+
+/// Lets the books know both names of the invoices that are given with both. Where only the external id was known so
+/// far, payments show an id that was invented for the invoice; the one that is given now takes its place in them, and
+/// their keys go into `rewritten`. Names that can't belong together are left for [`resolve`] to refuse.
+fn join_names<B: Books>(
+    books: &mut B,
+    allocations: &[AllocationInput],
+    rewritten: &mut HashSet<i64>,
+) -> Result<(), B::Error> {
+    for allocation in allocations {
+        let AllocationInput::Invoice(invoice) = allocation else {
+            continue;
+        };
+        let (Some(id), Some(external_id)) = resolve::invoice_names(invoice) else {
+            continue;
+        };
+        let Some(invented) = books.name_invoice(id, external_id)? else {
+            continue;
+        };
+        for key in books.payments_of_invoice(invented)? {
+            let kept = books.by_key(key)?;
+            let mut payment = kept.payment.clone();
+            for allocation in &mut payment.allocations {
+                if allocation.target == Target::Invoice(invented) {
+                    allocation.target = Target::Invoice(id);
+                }
+            }
+            let reply = show(books, &payment)?;
+            books.replace(&kept, &payment, &reply)?;
+            rewritten.insert(key);
+        }
+        books.forget_invoice(invented)?;
+    }
+    Ok(())
 }
 
 fn show<B: Books>(books: &mut B, payment: &Payment) -> Result<InvoicePayment, B::Error> {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use layer_payments_types::PaymentMethod;
+use layer_payments_validation::Existing;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Any JSON object, as the client sent it.
+/// Any JSON object that the client sent. It keeps its meaning and not its spelling: the order of its keys may change,
+/// and a number that is neither a whole one of 64 bits nor exactly a 64-bit float becomes the float next to it.
 pub(crate) type Metadata = serde_json::Map<String, serde_json::Value>;
 
 /// A payment. Amounts are in cents, times in whole microseconds (see [`whole_microseconds`]).
@@ -194,14 +196,48 @@ impl PartialEq for Tags {
 }
 
 impl Payment {
-    /// The amounts of the allocations, in cents.
-    pub(crate) fn allocated(&self) -> impl Iterator<Item = i64> {
-        self.allocations.iter().map(|allocation| allocation.amount)
+    /// What an update of the payment is checked against.
+    pub(crate) fn existing(&self) -> Existing {
+        let sum = |amounts: &mut dyn Iterator<Item = i64>| amounts.map(i128::from).sum();
+        Existing {
+            paid_at: self.paid_at,
+            method: Some(self.method),
+            amount: self.amount,
+            fee: self.fee,
+            additional_fees: sum(&mut self.additional_fees.iter().map(|fee| fee.fee_amount)),
+            processor: self.processor.clone(),
+            allocated: sum(&mut self.allocations.iter().map(|allocation| allocation.amount)),
+            refunded: sum(&mut self.refunded_amounts()),
+        }
+    }
+
+    /// What was refunded, part by part, in cents: a refund's lines, or its whole amount where it has no lines. A refund
+    /// that gives neither is kept, and counts for nothing.
+    pub(crate) fn refunded_amounts(&self) -> impl Iterator<Item = i64> {
+        self.refunds.iter().flat_map(|refund| {
+            let whole = refund
+                .lines
+                .is_empty()
+                .then_some(refund.refunded_amount)
+                .flatten();
+            refund.lines.iter().map(|line| line.amount).chain(whole)
+        })
+    }
+
+    /// The invoices that the allocations go to, in their order, each as often as it is named.
+    pub(crate) fn invoices(&self) -> impl Iterator<Item = Uuid> {
+        self.allocations
+            .iter()
+            .filter_map(|allocation| match allocation.target {
+                Target::Invoice(id) => Some(id),
+                Target::LedgerAccount(_) => None,
+            })
     }
 }
 
 /// Cuts a time to whole microseconds, the resolution that payments are kept in: it is that of Layer's own replies, and
-/// what a 64-bit number (and PostgreSQL) holds for all years that RFC 3339 can write.
+/// a 64-bit number holds it for every [`Timestamp`]. These end earlier than the times that RFC 3339 can write: at
+/// 9999-12-30T22:00:00.999999999Z, so that `9999-12-31T23:59:59Z` is refused where the request is decoded.
 pub(crate) fn whole_microseconds(time: Timestamp) -> Timestamp {
     // Every timestamp's microseconds make a timestamp again, so the fallback is never taken.
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)

@@ -109,7 +109,7 @@ fn additional_fee(fee: &AdditionalFee) -> types::AdditionalFee {
 /// The allocations, each invoice's part with what is left of it. Refunds name no invoice, so they are taken off the
 /// invoices' parts in their order until they are used up; with one invoice there is nothing to choose.
 fn allocations(payment: &Payment) -> Vec<types::Allocation> {
-    let mut refunded: i128 = refunded_amounts(payment).map(i128::from).sum();
+    let mut refunded: i128 = payment.refunded_amounts().map(i128::from).sum();
     payment
         .allocations
         .iter()
@@ -159,19 +159,6 @@ fn allocation_reply(
             })
         }
     }
-}
-
-/// What was refunded, part by part, in cents: a refund's lines, or its whole amount where it has no lines. A refund
-/// that gives neither is kept, and shows no amount.
-fn refunded_amounts(payment: &Payment) -> impl Iterator<Item = i64> {
-    payment.refunds.iter().flat_map(|refund| {
-        let whole = refund
-            .lines
-            .is_empty()
-            .then_some(refund.refunded_amount)
-            .flatten();
-        refund.lines.iter().map(|line| line.amount).chain(whole)
-    })
 }
 
 fn refund_allocations(payment: &Payment) -> Vec<types::RefundAllocation> {
@@ -240,14 +227,7 @@ fn refund_allocation(
 
 /// The invoice that the whole payment is about, if it is one.
 fn only_invoice(payment: &Payment) -> Option<Uuid> {
-    let invoices: HashSet<Uuid> = payment
-        .allocations
-        .iter()
-        .filter_map(|allocation| match allocation.target {
-            Target::Invoice(id) => Some(id),
-            Target::LedgerAccount(_) => None,
-        })
-        .collect();
+    let invoices: HashSet<Uuid> = payment.invoices().collect();
     match invoices.len() {
         1 => invoices.into_iter().next(),
         _ => None,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use layer_payments_types::{
     AccountIdentifier, AdditionalFeeInput, AllocationInput, CreateInvoicePayment,
-    DedicatedRefundInput, RefundLineItemInput, RefundedPaymentFeeInput, TagKeyValue,
-    UpdateInvoicePayment,
+    DedicatedRefundInput, InvoiceAllocationInput, RefundLineItemInput, RefundedPaymentFeeInput,
+    TagKeyValue, UpdateInvoicePayment,
 };
 use layer_payments_validation::Violation;
 use uuid::Uuid;
@@ -20,14 +20,14 @@ use crate::text::shortened;
 
 /// The names that a business uses. A name that is new to it is registered.
 pub(crate) trait Registry {
-    /// What can go wrong, a refusal of the request among it.
-    type Error: From<Refusal>;
+    /// What can go wrong, refusals of the request among it.
+    type Error: From<Vec<Refusal>>;
 
     /// The id of the ledger account with this identifier.
     fn account(&mut self, identifier: &AccountIdentifier) -> Result<Uuid, Self::Error>;
 
-    /// The id of the invoice with this id, external id or both; at least one is given. `None` if the two belong to
-    /// different invoices.
+    /// The id of the invoice with this id, external id or both; at least one is given. `None` if both are given and
+    /// aren't known to be one invoice's.
     fn invoice(
         &mut self,
         id: Option<Uuid>,
@@ -67,9 +67,12 @@ impl From<Violation> for Refusal {
 
 /// What a request to record a payment changes in the payment that has its external id. Null means the same as left
 /// out: the property stays as it is.
+///
+/// What the books refuse is added to `refusals`; the changes are whole only if nothing was.
 pub(crate) fn create<R: Registry>(
     registry: &mut R,
     request: CreateInvoicePayment,
+    refusals: &mut Vec<Refusal>,
 ) -> Result<Changes, R::Error> {
     let CreateInvoicePayment {
         external_id,
@@ -98,7 +101,7 @@ pub(crate) fn create<R: Registry>(
         processor: processor.map(Some),
         clearing_account: account(registry, payment_clearing_account_identifier)?.map(Some),
         prepayment_account: account(registry, redemption_account)?.map(Some),
-        allocations: Some(allocations(registry, invoice_payments)?),
+        allocations: Some(allocations(registry, invoice_payments, refusals)?),
         refunds: maybe(dedicated_refunds, |list| refunds(registry, list))?,
         tags: maybe(tags, |list| self::tags(registry, list))?,
         memo: memo.map(Some),
@@ -108,9 +111,12 @@ pub(crate) fn create<R: Registry>(
 }
 
 /// What an update changes. Null clears what can be cleared; `paid_at` and `amount` can't be, and a cleared fee is 0.
+///
+/// What the books refuse is added to `refusals`; the changes are whole only if nothing was.
 pub(crate) fn update<R: Registry>(
     registry: &mut R,
     request: UpdateInvoicePayment,
+    refusals: &mut Vec<Refusal>,
 ) -> Result<Changes, R::Error> {
     let UpdateInvoicePayment {
         external_id,
@@ -142,7 +148,9 @@ pub(crate) fn update<R: Registry>(
         },
         // An update can't name another redemption account.
         prepayment_account: None,
-        allocations: maybe(invoice_payments, |list| allocations(registry, list))?,
+        allocations: maybe(invoice_payments, |list| {
+            allocations(registry, list, refusals)
+        })?,
         refunds: maybe(dedicated_refunds, |list| refunds(registry, list))?,
         tags: maybe(tags, |list| self::tags(registry, list))?,
         memo: memo.into_change(),
@@ -186,14 +194,24 @@ fn additional<R: Registry>(
         .collect()
 }
 
+/// The names of an allocation's invoice; an empty external id is none.
+pub(super) fn invoice_names(invoice: &InvoiceAllocationInput) -> (Option<Uuid>, Option<&str>) {
+    let external_id = invoice.invoice_external_id.as_deref();
+    (
+        invoice.invoice_id,
+        external_id.filter(|name| !name.is_empty()),
+    )
+}
+
 fn allocations<R: Registry>(
     registry: &mut R,
     list: Vec<AllocationInput>,
+    refusals: &mut Vec<Refusal>,
 ) -> Result<Vec<Allocation>, R::Error> {
-    list.into_iter()
-        .enumerate()
-        .map(|(index, allocation)| match allocation {
-            AllocationInput::LedgerAccount(ledger) => Ok(Allocation {
+    let mut resolved = Vec::with_capacity(list.len());
+    for (index, allocation) in list.into_iter().enumerate() {
+        resolved.push(match allocation {
+            AllocationInput::LedgerAccount(ledger) => Allocation {
                 target: Target::LedgerAccount(registry.account(&ledger.account)?),
                 amount: ledger.amount,
                 notes: notes(
@@ -203,15 +221,11 @@ fn allocations<R: Registry>(
                     ledger.metadata.map(Metadata::from),
                     ledger.reference_number,
                 )?,
-            }),
+            },
             AllocationInput::Invoice(invoice) => {
-                let external_id = invoice.invoice_external_id.as_deref();
-                let target = registry
-                    .invoice(
-                        invoice.invoice_id,
-                        external_id.filter(|name| !name.is_empty()),
-                    )?
-                    .ok_or_else(|| Refusal {
+                let (id, external_id) = invoice_names(&invoice);
+                let Some(target) = registry.invoice(id, external_id)? else {
+                    refusals.push(Refusal {
                         code: "invoice-ids-disagree",
                         pointer: format!("/invoice_payments/{index}/invoice_external_id"),
                         message: format!(
@@ -219,8 +233,10 @@ fn allocations<R: Registry>(
                              one invoice, by either or by both of its own ids.",
                             shortened(external_id.unwrap_or_default())
                         ),
-                    })?;
-                Ok(Allocation {
+                    });
+                    continue;
+                };
+                Allocation {
                     target: Target::Invoice(target),
                     amount: invoice.amount,
                     notes: notes(
@@ -230,10 +246,11 @@ fn allocations<R: Registry>(
                         invoice.metadata.map(Metadata::from),
                         invoice.reference_number,
                     )?,
-                })
+                }
             }
-        })
-        .collect()
+        });
+    }
+    Ok(resolved)
 }
 
 fn refunds<R: Registry>(

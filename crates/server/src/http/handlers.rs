@@ -8,18 +8,17 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use jiff::Timestamp;
 use layer_payments_types::{
-    CreateInvoicePayment, Field, Idempotency, IdempotencyOutcome, ListMeta, Operation, PageOrder,
-    Pagination, SortOrder, UpdateInvoicePayment, WriteMeta,
+    Field, Idempotency, IdempotencyOutcome, ListMeta, PageOrder, Pagination, SortOrder, WriteMeta,
 };
-use layer_payments_validation::{Violation, validate_bulk, validate_create, validate_update};
+use layer_payments_validation::{Context, read_bulk, read_create, read_update};
 use serde::Serialize;
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::body::Shape;
 use super::outer::drain;
-use super::refusal::{Fault, Refusal};
+use super::refusal::Refusal;
 use super::{App, body, cursor, query};
 use crate::domain::books;
 use crate::store;
@@ -65,13 +64,13 @@ pub(super) async fn record(
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let address = business_of(Operation::RecordInvoicePayment, &params, &request);
+    let address = business_of(&params, &request);
     let (business, request) = or_drain(address, request).await?;
-    let payment: CreateInvoicePayment =
-        body::read(request, app.body_limit, Shape::Object, |payment| {
-            faults(validate_create(payment))
-        })
-        .await?;
+    let context = Context::at(Timestamp::now());
+    let payment = body::read(request, app.body_limit, move |body| {
+        read_create(body, &context)
+    })
+    .await?;
     let recorded = app
         .store
         .write(move |unit| books::record(&mut unit.books(business)?, payment))
@@ -90,29 +89,16 @@ pub(super) async fn bulk(
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let address = business_of(Operation::BulkCreateInvoicePayments, &params, &request);
+    let address = business_of(&params, &request);
     let (business, request) = or_drain(address, request).await?;
-    let limit = app.bulk_limit;
-    let payments: Vec<CreateInvoicePayment> = body::read(
-        request,
-        app.body_limit,
-        Shape::List,
-        move |payments: &Vec<CreateInvoicePayment>| check_bulk(payments, limit),
-    )
+    let context = Context::at(Timestamp::now()).with_bulk_limit(app.bulk_limit);
+    let payments = body::read(request, app.body_limit, move |body| {
+        read_bulk(body, &context)
+    })
     .await?;
     let recorded = app
         .store
-        .write(move |unit| {
-            let mut books = unit.books(business)?;
-            payments
-                .into_iter()
-                .enumerate()
-                .map(|(index, payment)| {
-                    books::record(&mut books, payment)
-                        .map_err(|error| error.under(&format!("/{index}")))
-                })
-                .collect::<Result<Vec<_>, _>>()
-        })
+        .write(move |unit| books::record_all(&mut unit.books(business)?, payments))
         .await?;
     let (documents, outcomes): (Vec<String>, Vec<IdempotencyOutcome>) = recorded
         .into_iter()
@@ -125,38 +111,20 @@ pub(super) async fn bulk(
     )
 }
 
-fn check_bulk(payments: &[CreateInvoicePayment], limit: usize) -> Vec<Fault> {
-    if payments.len() > limit {
-        return vec![Fault {
-            pointer: Some(String::new()),
-            code: Some("bulk-too-large"),
-            description: format!(
-                "The list holds {} payments; this server takes at most {limit} in a request.",
-                payments.len()
-            ),
-        }];
-    }
-    faults(validate_bulk(payments))
-}
-
-fn faults(violations: Vec<Violation>) -> Vec<Fault> {
-    violations.into_iter().map(Fault::from).collect()
-}
-
 /// `update_invoice_payment`
 pub(super) async fn update(
     State(app): State<Arc<App>>,
     params: Params,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let address = business_of(Operation::UpdateInvoicePayment, &params, &request)
+    let address = business_of(&params, &request)
         .and_then(|business| Ok((business, path_id(&params, "paymentId")?)));
     let ((business, id), request) = or_drain(address, request).await?;
-    let update: UpdateInvoicePayment =
-        body::read(request, app.body_limit, Shape::Object, |update| {
-            faults(validate_update(update))
-        })
-        .await?;
+    let context = Context::at(Timestamp::now());
+    let update = body::read(request, app.body_limit, move |body| {
+        read_update(body, None, &context)
+    })
+    .await?;
     let result = app
         .store
         .write(move |unit| {
@@ -179,8 +147,8 @@ pub(super) async fn update(
 }
 
 /// The business that a write is for. Refuses a query string, which writes don't have.
-fn business_of(operation: Operation, params: &Params, request: &Request) -> Result<Uuid, Refusal> {
-    query::none(operation, request.uri())?;
+fn business_of(params: &Params, request: &Request) -> Result<Uuid, Refusal> {
+    query::none(request.uri())?;
     path_id(params, "businessId")
 }
 

@@ -15,18 +15,19 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, patch, post};
-use axum::serve::ListenerExt;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use layer_payments_types::Operation;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use self::refusal::Refusal;
 use crate::config::{Config, Database, Token};
 use crate::error::{Error, Kind};
 use crate::store::Store;
-
-/// How long connections may take to finish once the server is told to stop. Requests are answered in milliseconds, so
-/// only a client that stopped sending is cut off.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// What every request handler needs.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ struct App {
     store: Store,
     token: Token,
     bulk_limit: usize,
-    body_limit: usize,
+    body_limit: body::Limit,
 }
 
 /// A server that listens: clients that connect are served once it [runs](Server::run).
@@ -43,6 +44,8 @@ pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
     local_addr: SocketAddr,
+    head_timeout: Duration,
+    shutdown_timeout: Duration,
 }
 
 impl Server {
@@ -62,6 +65,9 @@ impl Server {
             token,
             bulk_limit,
             body_limit,
+            body_timeout,
+            head_timeout,
+            shutdown_timeout,
         } = config;
         let store = open(database).await?;
         Ok(Server {
@@ -69,10 +75,15 @@ impl Server {
                 store,
                 token,
                 bulk_limit,
-                body_limit,
+                body_limit: body::Limit {
+                    bytes: body_limit,
+                    time: body_timeout,
+                },
             }),
             listener,
             local_addr,
+            head_timeout,
+            shutdown_timeout,
         })
     }
 
@@ -82,42 +93,78 @@ impl Server {
     }
 
     /// Serves until `shutdown` is ready, then takes no further connection, finishes the requests that it took (a client
-    /// that doesn't finish its own within 30 seconds is cut off), closes the database and returns.
+    /// that doesn't finish its own within [`Config::shutdown_timeout`] is cut off), closes the database and returns.
     ///
     /// # Errors
     ///
-    /// If the operating system ends the listening.
+    /// None so far: a connection that can't be accepted is logged and tried again, since that passes or concerns that
+    /// client alone.
     pub async fn run(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
-        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-        let listener = self.listener.tap_io(|connection| {
-            // Replies are written in one piece, so waiting to fill a packet only delays them. A failure costs speed.
-            let _ = connection.set_nodelay(true);
-        });
-        let serving = axum::serve(listener, router(Arc::clone(&self.app)))
-            .with_graceful_shutdown(async move {
-                shutdown.await;
-                // The receiver is gone if serving ended by itself.
-                let _ = stopping.send(());
-            })
-            .into_future();
-        let cut_off = async {
-            match stopped.await {
-                Ok(()) => tokio::time::sleep(GRACE).await,
-                Err(_) => std::future::pending().await,
+        let Server {
+            app,
+            mut listener,
+            head_timeout,
+            shutdown_timeout,
+            ..
+        } = self;
+        let router = router(Arc::clone(&app));
+        let mut protocol = http1::Builder::new();
+        protocol
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout);
+        let mut shutdown = std::pin::pin!(shutdown);
+        let (stop, stopped) = watch::channel(());
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                (stream, _) = Listener::accept(&mut listener) => {
+                    connections.spawn(serve(stream, protocol.clone(), router.clone(), stopped.clone()));
+                }
+                // Ended connections are let go as they end.
+                Some(_) = connections.join_next() => {}
             }
-        };
-        let result = tokio::select! {
-            result = serving => result.map_err(Kind::Serve),
-            () = cut_off => {
-                tracing::warn!("cut off clients that did not finish their requests");
-                Ok(())
-            }
-        };
-        self.app.store.close().await;
-        result.map_err(Error)
+        }
+        drop(listener);
+        // Each connection has a receiver of its own; if there is none left, there is nothing to tell.
+        let _ = stop.send(());
+        let finishing = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(shutdown_timeout, finishing)
+            .await
+            .is_err()
+        {
+            tracing::warn!("cut off clients that did not finish their requests");
+            connections.shutdown().await;
+        }
+        app.store.close().await;
+        Ok(())
+    }
+}
+
+/// Serves a connection until it ends, or until the request at hand is answered once `stopped` says so.
+async fn serve(
+    stream: TcpStream,
+    protocol: http1::Builder,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
+    // Replies are written in one piece, so waiting to fill a packet only delays them. A failure costs speed.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router);
+    let mut connection = std::pin::pin!(protocol.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client went away, or sent something else than HTTP, or nothing for too long.
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{FutureExt, StreamExt};
@@ -69,6 +69,10 @@ fn write(response: &mut Response, refusal: &Refusal, request_id: Uuid) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(challenge) = refusal.challenge() {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if refusal.status() == StatusCode::REQUEST_TIMEOUT {
+        // The rest of the body may still come, and must not be taken for the next request.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));

@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +14,7 @@ use layer_payments_validation::Violation;
 use serde_json::Map;
 use uuid::Uuid;
 
+use crate::domain::resolve;
 use crate::store;
 use crate::text::shortened;
 
@@ -54,7 +56,7 @@ impl Refusal {
 
     /// 400, each fault on its own, up to a number that a reply of reasonable size can hold.
     pub(super) fn bad_request(mut faults: Vec<Fault>) -> Refusal {
-        const MOST: usize = 1_000;
+        const MOST: usize = 100;
         if faults.len() > MOST {
             let more = faults.len() - MOST;
             faults.truncate(MOST);
@@ -114,6 +116,18 @@ impl Refusal {
             StatusCode::NOT_FOUND,
             Some("payment-unknown"),
             format!("There is no payment {id} in this business."),
+        )
+    }
+
+    /// 408.
+    pub(super) fn too_slow(limit: Duration) -> Refusal {
+        Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            Some("body-timeout"),
+            format!(
+                "The body didn't arrive within the {limit:?} that this server waits for one; send it again, or fewer \
+                 payments in a request."
+            ),
         )
     }
 
@@ -196,6 +210,7 @@ impl Refusal {
         let category = match self.status {
             StatusCode::UNAUTHORIZED => "Authentication",
             StatusCode::NOT_FOUND => "NotFound",
+            StatusCode::REQUEST_TIMEOUT => "Timeout",
             StatusCode::SERVICE_UNAVAILABLE => "Unavailable",
             status if status.is_server_error() => "Internal",
             _ => "Validation",
@@ -273,14 +288,22 @@ impl From<Violation> for Fault {
     }
 }
 
+impl From<resolve::Refusal> for Fault {
+    fn from(refusal: resolve::Refusal) -> Fault {
+        Fault {
+            pointer: Some(refusal.pointer),
+            code: Some(refusal.code),
+            description: refusal.message,
+        }
+    }
+}
+
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Refusal {
         match error {
-            store::Error::Refused(refusal) => Refusal::bad_request(vec![Fault {
-                pointer: Some(refusal.pointer),
-                code: Some(refusal.code),
-                description: refusal.message,
-            }]),
+            store::Error::Refused(refusals) => {
+                Refusal::bad_request(refusals.into_iter().map(Fault::from).collect())
+            }
             error if error.is_passing() => Refusal::unavailable(error),
             error => Refusal::internal(error),
         }

@@ -9,7 +9,7 @@ mod list;
 mod schema;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -35,6 +35,8 @@ pub(crate) struct Store {
 /// Why a database can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
+    #[error("{0:?} isn't the name of a file")]
+    Name(PathBuf),
     #[error("the file is a database of another program")]
     Foreign,
     #[error(
@@ -47,6 +49,8 @@ pub(crate) enum OpenError {
     Sqlite(#[from] rusqlite::Error),
     #[error("its connections for reading can't be opened")]
     Readers(#[from] r2d2::Error),
+    #[error("the current directory can't be told")]
+    Directory(#[source] std::io::Error),
     #[error("the thread that writes can't be started")]
     Thread(#[from] std::io::Error),
 }
@@ -54,9 +58,9 @@ pub(crate) enum OpenError {
 /// Why a request to the store failed. Only [`Error::Refused`] and [`Error::NoPayment`] are the client's affair.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The books refuse the request.
-    #[error("{}", .0.message)]
-    Refused(Refusal),
+    /// The books refuse the request, for at least one reason.
+    #[error("the books refuse the request")]
+    Refused(Vec<Refusal>),
     /// The payment that the request is about doesn't exist.
     #[error("there is no such payment")]
     NoPayment,
@@ -77,9 +81,9 @@ pub(crate) enum Error {
     Closed,
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Error {
-        Error::Refused(refusal)
+impl From<Vec<Refusal>> for Error {
+    fn from(refusals: Vec<Refusal>) -> Error {
+        Error::Refused(refusals)
     }
 }
 
@@ -101,14 +105,6 @@ impl Error {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
         )
     }
-
-    /// The same error of a request that holds this one at `prefix`, a JSON Pointer.
-    pub(crate) fn under(mut self, prefix: &str) -> Error {
-        if let Error::Refused(refusal) = &mut self {
-            refusal.pointer.insert_str(0, prefix);
-        }
-        self
-    }
 }
 
 impl Store {
@@ -129,16 +125,16 @@ impl Store {
     }
 
     fn open_file(path: &Path) -> Result<Store, OpenError> {
-        // A path that starts with `file:` is a name like any other, so URIs stay off.
+        let path = plain_name(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
-            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?;
+            Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_CREATE)?;
         schema::configure(&connection)?;
         // The identity is checked before anything is changed, the journal mode included.
         schema::check(&connection)?;
         schema::use_wal(&connection)?;
         schema::migrate(&mut connection)?;
-        let manager = SqliteConnectionManager::file(path)
+        let manager = SqliteConnectionManager::file(&path)
             .with_flags(flags)
             .with_init(|connection| {
                 schema::configure(connection)?;
@@ -193,6 +189,19 @@ impl Store {
     }
 }
 
+/// The path from the root. SQLite is built to take a name that starts with `file:` for a URI whatever the flags say,
+/// and opens something else than the file of that name; an absolute path starts otherwise. It also means the same to
+/// every connection, should the process change its directory.
+///
+/// Refuses the two names that SQLite gives a meaning of its own, a database that is gone when it is closed: whoever
+/// gives one of them doesn't want a file of that name.
+fn plain_name(path: &Path) -> Result<PathBuf, OpenError> {
+    if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+        return Err(OpenError::Name(path.to_owned()));
+    }
+    std::path::absolute(path).map_err(OpenError::Directory)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +241,7 @@ mod tests {
         for name in [":memory:", ""] {
             let result = Store::open(&Database::File(name.into()));
             assert!(
-                matches!(result, Err(OpenError::NoWal(_))),
+                matches!(result, Err(OpenError::Name(_))),
                 "{name:?}: {result:?}"
             );
         }

@@ -383,7 +383,7 @@ mod tests {
         unit.connection()
             .execute_batch("PRAGMA defer_foreign_keys = ON")?;
         unit.connection().execute(
-            "INSERT INTO invoices (business_id, id, external_id, created_at) VALUES (99, ?1, NULL, 0)",
+            "INSERT INTO invoices (business_id, id, invented, created_at) VALUES (99, ?1, 0, 0)",
             params![Uuid::from_u128(7).as_bytes()],
         )?;
         Ok(())

@@ -77,6 +77,54 @@ async fn a_refused_payment_refuses_all() {
 }
 
 #[tokio::test]
+async fn every_refusal_of_the_books_is_told_in_order() {
+    let server = TestServer::memory().await;
+    let other = "11111111-2222-3333-4444-555555555555";
+    let to =
+        |id: &str, name: &str| json!({"amount": 1, "invoice_id": id, "invoice_external_id": name});
+    let allocated = |external_id: &str, allocations: Value| {
+        with(
+            payment(external_id),
+            json!({ "invoice_payments": allocations }),
+        )
+    };
+    let first = allocated("known", json!([to(INVOICE, "invoice-1")]));
+    server.record(&first).await.ok();
+    let reply = server
+        .bulk(&json!([
+            allocated(
+                "a",
+                json!([to(other, "invoice-1"), to(INVOICE, "invoice-2")])
+            ),
+            allocated("b", json!([to(INVOICE, "invoice-1")])),
+            // One that there is already is looked through like a new one.
+            allocated("known", json!([to(other, "invoice-1")])),
+        ]))
+        .await;
+    let expected = [
+        "/0/invoice_payments/0/invoice_external_id",
+        "/0/invoice_payments/1/invoice_external_id",
+        "/2/invoice_payments/0/invoice_external_id",
+    ];
+    assert_eq!(
+        reply.faults(400),
+        expected.map(|pointer| (pointer.to_owned(), "invoice-ids-disagree".to_owned()))
+    );
+    assert_eq!(server.listed("").await, ["known"]);
+
+    let many: Value = (0..300)
+        .map(|index| allocated(&index.to_string(), json!([to(other, "invoice-1")])))
+        .collect();
+    let reply = server.bulk(&many).await;
+    let faults = reply.faults(400);
+    assert_eq!(faults.len(), 101);
+    assert_eq!(faults[99].0, "/99/invoice_payments/0/invoice_external_id");
+    assert_eq!(faults[100].1, "more-faults");
+    let text = reply.body["errors"][100]["description"].as_str().unwrap();
+    assert!(text.starts_with("200 more"), "{text}");
+}
+
+#[tokio::test]
 async fn every_violation_is_told_with_the_payments_index() {
     let server = TestServer::memory().await;
     let reply = server
@@ -91,17 +139,16 @@ async fn every_violation_is_told_with_the_payments_index() {
         .await;
     let expected = [
         ("/1/amount", "amount-negative"),
-        ("/1/invoice_payments", "allocations-exceed-amount"),
-        ("/2/invoice_payments/0", "allocation-target-missing"),
-        ("/2/invoice_payments", "allocations-exceed-amount"),
-        ("/2/metadata", "metadata-too-large"),
         ("/2/external_id", "duplicate-external-id"),
+        ("/2/invoice_payments", "allocations-exceed-amount"),
+        ("/2/invoice_payments/0", "allocation-target-missing"),
+        ("/2/metadata", "metadata-too-large"),
     ];
     assert_eq!(
         reply.faults(400),
         expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned()))
     );
-    let duplicate = reply.body["errors"][5]["description"].as_str().unwrap();
+    let duplicate = reply.body["errors"][1]["description"].as_str().unwrap();
     assert!(
         duplicate.contains("index 0") && duplicate.contains("index 2"),
         "{duplicate}"

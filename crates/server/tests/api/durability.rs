@@ -72,6 +72,7 @@ async fn two_servers_on_one_file_share_it() {
         with(
             payment(external_id),
             json!({
+                "method": "CREDIT_BALANCE",
                 "tags": [{"key": "k", "value": external_id}],
                 "redemption_account": {"type": "StableName", "stable_name": "UNEARNED_REVENUE"},
             }),

@@ -121,26 +121,28 @@ async fn malformed_ids_in_the_path() {
 #[tokio::test]
 async fn bodies_that_are_not_json() {
     let server = TestServer::memory().await;
-    for (body, code) in [
-        (&b""[..], "body-empty"),
-        (b"  \n", "body-empty"),
-        (b"{", "malformed-json"),
-        (b"nope", "malformed-json"),
-        (b"{\"amount\": 1} trailing", "property-missing"),
-        (b"{\"external_id\": \"\xff\"}", "malformed-json"),
-        (b"\xef\xbb\xbf{}", "malformed-json"),
+    for (body, part) in [
+        (&b""[..], "is empty"),
+        (b"  \n", "is empty"),
+        (b"{", "line 1 column 1"),
+        (b"nope", "line 1 column 2"),
+        (b"{\"amount\": 1} trailing", "line 1 column 15"),
+        (b"{\n\"external_id\": \"\xff\"}", "UTF-8"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
     ] {
         let reply = send(raw(&server, body)).await;
         assert_eq!(
-            reply.faults(400)[0].1,
-            code,
+            reply.faults(400),
+            [(String::new(), "json-malformed".to_owned())],
             "{}",
             String::from_utf8_lossy(body)
         );
+        let description = reply.body["errors"][0]["description"].as_str().unwrap();
+        assert!(description.contains(part), "{description}");
     }
     for nested in ["[", "{\"metadata\":"] {
         let reply = send(raw(&server, nested.repeat(100_000))).await;
-        reply.faults(400);
+        assert_eq!(reply.faults(400)[0].1, "json-malformed");
     }
     let deep = format!(
         "{{\"paid_at\":\"2024-01-01T00:00:00Z\",\"method\":\"CASH\",\"amount\":1,\"invoice_payments\":[],\"metadata\":{}{}}}",
@@ -149,7 +151,7 @@ async fn bodies_that_are_not_json() {
     );
     assert_eq!(
         send(raw(&server, deep)).await.faults(400)[0].1,
-        "malformed-json"
+        "json-malformed"
     );
 }
 
@@ -298,8 +300,8 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
     let allocation =
         |allocation: Value| with(payment("p"), json!({ "invoice_payments": [allocation] }));
     for (body, pointer, code, part) in [
-        (json!([]), "", "value-malformed", "expected an object"),
-        (json!(7), "", "value-malformed", "expected an object"),
+        (json!([]), "", "type-mismatch", "must be an object"),
+        (json!(7), "", "type-mismatch", "must be an object"),
         // By position, as serde would take them.
         (
             json!([
@@ -320,13 +322,13 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
                 null
             ]),
             "",
-            "value-malformed",
-            "expected an object",
+            "type-mismatch",
+            "must be an object",
         ),
         (
             with(payment("p"), json!({"tags": [["k", "v", null, null]]})),
             "/tags/0",
-            "value-malformed",
+            "type-mismatch",
             "an object",
         ),
         (
@@ -335,44 +337,49 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
                 json!({"redemption_account": ["StableName", "X"]}),
             ),
             "/redemption_account",
-            "value-malformed",
+            "type-mismatch",
             "an object",
         ),
-        (json!({}), "", "property-missing", "`paid_at`"),
+        (
+            json!({"paid_at": "2024-01-01T00:00:00Z", "method": "CASH", "amount": 9}),
+            "/invoice_payments",
+            "property-missing",
+            "`invoice_payments` is missing",
+        ),
         (
             with(payment("p"), json!({"amount": "90"})),
             "/amount",
-            "value-malformed",
-            "The value is string \"90\"; expected a whole number of cents",
+            "type-mismatch",
+            "The value is the text \"90\"; it must be a whole number of cents",
         ),
         (
             with(payment("p"), json!({"amount": 90.5})),
             "/amount",
-            "value-malformed",
+            "type-mismatch",
             "a whole number of cents",
         ),
         (
             with(payment("p"), json!({"amount": 9223372036854775808_u64})),
             "/amount",
-            "value-malformed",
+            "integer-out-of-range",
             "fits into 64 bits",
         ),
         (
             with(payment("p"), json!({"amount": null})),
             "/amount",
-            "value-malformed",
+            "type-mismatch",
             "null",
         ),
         (
             with(payment("p"), json!({"paid_at": "yesterday"})),
             "/paid_at",
-            "value-malformed",
+            "timestamp-malformed",
             "RFC 3339",
         ),
         (
             with(payment("p"), json!({"paid_at": 5})),
             "/paid_at",
-            "value-malformed",
+            "type-mismatch",
             "RFC 3339",
         ),
         (
@@ -384,19 +391,19 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
         (
             with(payment("p"), json!({"memo": {}})),
             "/memo",
-            "value-malformed",
-            "string",
+            "type-mismatch",
+            "a text or null",
         ),
         (
             with(payment("p"), json!({"tags": {}})),
             "/tags",
-            "value-malformed",
+            "type-mismatch",
             "a list",
         ),
         (
             with(payment("p"), json!({"metadata": []})),
             "/metadata",
-            "value-malformed",
+            "type-mismatch",
             "an object",
         ),
         (
@@ -413,38 +420,38 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
         ),
         (
             with(payment("p"), json!({"tags": [{"key": "k"}]})),
-            "/tags/0",
+            "/tags/0/value",
             "property-missing",
             "`value`",
         ),
         (
             fee(json!({"account": {"type": "StableName", "stable_name": "X"}, "fee_amount": "2"})),
             "/additional_fees/0/fee_amount",
-            "value-malformed",
+            "type-mismatch",
             "a whole number",
         ),
         (
             fee(json!({"account": {"type": "Bogus"}, "fee_amount": 2})),
-            "/additional_fees/0/account/type",
-            "value-unknown",
+            "/additional_fees/0/account",
+            "account-identifier-malformed",
             "`AccountId`",
         ),
         (
             fee(json!({"account": {"type": "AccountId", "id": "x"}, "fee_amount": 2})),
             "/additional_fees/0/account/id",
-            "value-malformed",
+            "uuid-malformed",
             "a UUID",
         ),
         (
             fee(json!({"account": {"type": "StableName", "stable_name": 1}, "fee_amount": 2})),
             "/additional_fees/0/account/stable_name",
-            "value-malformed",
-            "a string",
+            "type-mismatch",
+            "a text",
         ),
         (
             fee(json!({"account": {"type": "StableName"}, "fee_amount": 2})),
             "/additional_fees/0/account",
-            "property-missing",
+            "account-identifier-malformed",
             "`stable_name`",
         ),
         (
@@ -453,30 +460,30 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
             ),
             "/additional_fees/0/account/name",
             "property-unknown",
-            "`name`",
+            "\"name\"",
         ),
         (
             allocation(json!({"invoice_id": "x", "amount": 1})),
             "/invoice_payments/0/invoice_id",
-            "value-malformed",
+            "uuid-malformed",
             "a UUID",
         ),
         (
             allocation(json!({"invoice_id": INVOICE, "amount": "1"})),
             "/invoice_payments/0/amount",
-            "value-malformed",
+            "type-mismatch",
             "a whole number",
         ),
         (
             allocation(json!({"invoice_id": INVOICE})),
-            "/invoice_payments/0",
+            "/invoice_payments/0/amount",
             "property-missing",
             "`amount`",
         ),
         (
             allocation(json!({"invoice": INVOICE, "amount": 1})),
-            "/invoice_payments/0",
-            "allocation-target-missing",
+            "/invoice_payments/0/invoice",
+            "property-unknown",
             "`invoice_id`",
         ),
         (
@@ -501,20 +508,20 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
         ),
         (
             allocation(json!({"account": {"type": "Bogus"}, "amount": 1})),
-            "/invoice_payments/0/account/type",
-            "value-unknown",
+            "/invoice_payments/0/account",
+            "account-identifier-malformed",
             "`AccountId`",
         ),
         (
             allocation(json!({"account": {"type": "AccountId", "id": 5}, "amount": 1})),
             "/invoice_payments/0/account/id",
-            "value-malformed",
+            "type-mismatch",
             "a UUID",
         ),
         (
             allocation(json!("x")),
             "/invoice_payments/0",
-            "value-malformed",
+            "type-mismatch",
             "an object",
         ),
         (
@@ -526,9 +533,9 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
         (
             with(
                 payment("p"),
-                json!({"redemption_account": {"type": "StableName", "stable_name": ""}}),
+                json!({"payment_clearing_account_identifier": {"type": "StableName", "stable_name": ""}}),
             ),
-            "/redemption_account/stable_name",
+            "/payment_clearing_account_identifier/stable_name",
             "stable-name-empty",
             "empty",
         ),
@@ -541,6 +548,33 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
         );
         assert!(description.contains(part), "{body}: {description}");
     }
+    assert_eq!(server.listed("").await.len(), 0);
+}
+
+#[tokio::test]
+async fn faults_of_the_text_and_of_its_meaning_are_told_together() {
+    let server = TestServer::memory().await;
+    let body = json!([
+        {"external_id": "a", "paid_at": "2024-02-27", "method": "cash", "amount": "90", "invoice_payments": [{}]},
+        with(payment("b"), json!({"amount": -1})),
+        with(payment("c"), json!({"method": "REDEEMED_PREPAYMENT"})),
+        "d",
+        with(payment("b"), json!({})),
+    ]);
+    let expected = [
+        ("/0/amount", "type-mismatch"),
+        ("/0/invoice_payments/0/amount", "property-missing"),
+        ("/0/method", "value-unknown"),
+        ("/0/paid_at", "timestamp-malformed"),
+        ("/1/amount", "amount-negative"),
+        ("/3", "type-mismatch"),
+        ("/4/external_id", "duplicate-external-id"),
+    ];
+    // The older spelling of a method is no more than a warning.
+    assert_eq!(
+        server.bulk(&body).await.faults(400),
+        expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned()))
+    );
     assert_eq!(server.listed("").await.len(), 0);
 }
 
@@ -569,7 +603,7 @@ async fn a_property_that_stands_twice_is_refused_wherever_it_is() {
         let (found, code, _) = fault(&server, &whole(inner)).await;
         assert_eq!(
             (found.as_str(), code.as_str()),
-            (pointer, "duplicate-property"),
+            (pointer, "duplicate-key"),
             "{inner}"
         );
     }
@@ -613,14 +647,18 @@ async fn a_great_many_faults_are_told_up_to_a_number() {
         .record(&with(payment("p"), json!({ "tags": tags })))
         .await;
     let faults = reply.faults(400);
-    assert_eq!(faults.len(), 1_001);
+    assert_eq!(faults.len(), 101);
     assert_eq!(
-        faults[999],
-        ("/tags/999/key".to_owned(), "tag-empty".to_owned())
+        faults[99],
+        ("/tags/99/key".to_owned(), "tag-empty".to_owned())
     );
-    assert_eq!(faults[1_000].1, "more-faults");
-    let text = reply.body["errors"][1_000]["description"].as_str().unwrap();
-    assert!(text.starts_with("234 more"), "{text}");
+    assert_eq!(faults[100].1, "more-faults");
+    let text = reply.body["errors"][100]["description"].as_str().unwrap();
+    assert!(text.starts_with("1134 more"), "{text}");
+    let reply = server.list(&format!("?{}", "x&".repeat(15_000))).await;
+    assert_eq!(reply.faults(400).len(), 101);
+    let length = reply.body.to_string().len();
+    assert!(length < 64 << 10, "{length} bytes");
 }
 
 #[tokio::test]

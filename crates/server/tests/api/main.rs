@@ -4,6 +4,8 @@ mod bulk;
 mod durability;
 mod errors;
 mod harness;
+mod invoices;
 mod list;
 mod record;
+mod slow;
 mod update;

@@ -196,6 +196,58 @@ async fn an_external_id_that_another_payment_has_is_refused() {
 }
 
 #[tokio::test]
+async fn all_that_the_books_refuse_of_an_update_is_told() {
+    let server = TestServer::memory().await;
+    let created = server.record(&rich()).await.ok();
+    server
+        .record(&with(
+            payment("payment-2"),
+            json!({"invoice_payments": [
+                {"invoice_id": INVOICE, "invoice_external_id": "invoice-1", "amount": 1}
+            ]}),
+        ))
+        .await
+        .ok();
+    let fault = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
+    let reply = server
+        .update(
+            &created.id(),
+            &json!({"amount": 4999, "external_id": "payment-2"}),
+        )
+        .await;
+    assert_eq!(
+        reply.faults(400),
+        [
+            fault("/amount", "allocations-exceed-amount"),
+            fault("/external_id", "external-id-taken")
+        ]
+    );
+    let reply = server
+        .update(
+            &created.id(),
+            &json!({"external_id": "payment-2", "invoice_payments": [
+                {"invoice_id": INVOICE, "invoice_external_id": "invoice-2", "amount": 9001}
+            ]}),
+        )
+        .await;
+    assert_eq!(
+        reply.faults(400),
+        [
+            fault("/invoice_payments", "allocations-exceed-amount"),
+            fault("/external_id", "external-id-taken"),
+            fault(
+                "/invoice_payments/0/invoice_external_id",
+                "invoice-ids-disagree"
+            )
+        ]
+    );
+    assert_eq!(
+        &server.list("").await.ok().body["data"][0],
+        created.payment()
+    );
+}
+
+#[tokio::test]
 async fn an_unknown_payment_is_not_found() {
     let server = TestServer::memory().await;
     let created = server.record(&rich()).await.ok();

@@ -428,7 +428,11 @@ pub(crate) fn guided_unions(items: &mut Vec<Item>, model: &Model<'_>) -> Result<
 }
 
 /// A required property of the member at `index` that no later member has.
-fn distinctive<'a>(model: &Model<'a>, members: &[&str], index: usize) -> Option<&'a str> {
+pub(crate) fn distinctive<'a>(
+    model: &Model<'a>,
+    members: &[&str],
+    index: usize,
+) -> Option<&'a str> {
     let later: BTreeSet<&str> = members[index + 1..]
         .iter()
         .flat_map(|member| model.properties(member))

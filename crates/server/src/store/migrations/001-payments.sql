@@ -17,11 +17,13 @@ CREATE TABLE accounts (
     UNIQUE (business_id, stable_name)
 ) STRICT, WITHOUT ROWID;
 
--- Invoices that payments have named.
+-- Invoices that payments have named. `invented` is 1 while the id is the server's own, since only the external id was
+-- ever named; an id that a client gives for the same external id takes its place.
 CREATE TABLE invoices (
     business_id INTEGER NOT NULL REFERENCES businesses (id),
     id          BLOB    NOT NULL CHECK (length(id) = 16),
     external_id TEXT    CHECK (external_id <> ''),
+    invented    INTEGER NOT NULL CHECK (invented IN (0, 1)),
     created_at  INTEGER NOT NULL,
     PRIMARY KEY (business_id, id),
     UNIQUE (business_id, external_id)
@@ -81,3 +83,12 @@ CREATE INDEX payments_by_amount ON payments (business_id, amount, id);
 CREATE INDEX payments_by_method ON payments (business_id, method, paid_at, id);
 CREATE INDEX payments_by_reference ON payments (business_id, reference_number, paid_at, id)
     WHERE reference_number IS NOT NULL;
+
+-- Which payments are allocated to an invoice. Follows from their allocations, in the same transaction.
+CREATE TABLE payment_invoices (
+    business_id INTEGER NOT NULL,
+    invoice_id  BLOB    NOT NULL,
+    payment_key INTEGER NOT NULL REFERENCES payments (key),
+    PRIMARY KEY (business_id, invoice_id, payment_key),
+    FOREIGN KEY (business_id, invoice_id) REFERENCES invoices (business_id, id)
+) STRICT, WITHOUT ROWID;

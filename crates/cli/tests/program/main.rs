@@ -1,5 +1,7 @@
 //! The program as people meet it: the binary is run, and its output, messages and exit code are compared.
 
+mod validate;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -182,7 +184,12 @@ fn ten_thousand_payments_are_imported_once_and_exported() {
     let examples = examples();
     let first = scratch.import(examples.to_str().unwrap()).succeeds();
     assert_eq!(first.summary(), summary(10_000, 0, 0, 0));
-    assert_eq!(first.messages(), Vec::<&str>::new());
+    // Some of the examples are odd on purpose, and all are valid.
+    let warnings = format!(
+        "155 warnings (see `layer-payments validate {}`)",
+        examples.display()
+    );
+    assert_eq!(first.messages(), [warnings]);
     let again = scratch.import(examples.to_str().unwrap()).succeeds();
     assert_eq!(again.summary(), summary(0, 0, 10_000, 0));
 
@@ -291,14 +298,14 @@ fn wrong_rows_are_reported_and_the_others_imported() {
         imported.messages(),
         [
             "row 3, column paid_at: \"yesterday\" isn't a time with its offset from UTC; write it as 2024-02-27T02:22:55Z or \
-             2024-02-27T04:22:55+02:00",
-            "row 3, column amount: 90.00 isn't a whole number; amounts are in cents, so write 9000",
+             2024-02-27T04:22:55+02:00.",
+            "row 3, column amount: 90.00 isn't a whole number; amounts are in cents, so write 9000.",
             "row 4, column invoice_id: \"INV-1\" isn't a UUID; your own id of the invoice belongs in the column \
-             invoice_external_id",
-            "row 6, column external_id: \"a\" is the external_id of row 2 as well; each payment needs its own",
-            "row 7, column external_id: \"b\" is the external_id of row 3 as well; each payment needs its own",
-            "row 8: the row has 3 cells and the header 5; a cell that holds a comma, a quotation mark or a line break must \
-             stand in quotation marks",
+             invoice_external_id.",
+            "row 6, column external_id: \"a\" is the external_id of row 2 as well; each payment needs its own.",
+            "row 7, column external_id: \"b\" is the external_id of row 3 as well; each payment needs its own.",
+            "row 8: The row has 3 cells and the header 5; a cell that holds a comma, a quotation mark or a line break must \
+             stand in quotation marks.",
         ]
     );
     assert_eq!(scratch.external_ids(), ["a", "e"]);
@@ -377,6 +384,40 @@ fn changed_rows_update_and_json_lines_come_from_standard_input() {
 }
 
 #[test]
+fn other_warnings_are_counted_and_no_reason_to_reject() {
+    let scratch = Scratch::new();
+    let file = scratch.file(
+        "odd.csv",
+        "external_id,paid_at,method,amount,reference_number\n\
+         a,2024-02-27T02:22:55Z,CASH,0,\n\
+         ,2024-02-27T02:22:55Z,Other,9000,\"1,2\"\n\
+         b,2024-02-27T02:22:55Z,CASH,-1,\"1,2\"\n",
+    );
+    let imported = scratch.import(&file);
+    assert_eq!(imported.code, Some(1));
+    assert_eq!(imported.summary(), summary(2, 0, 0, 1));
+    assert_eq!(
+        imported.messages(),
+        [
+            "row 4, column amount: The value is -1 cents; it must be 0 or more.",
+            "warning: row 3 has no external_id; importing it again would record it again",
+            &format!("4 other warnings (see `layer-payments validate {file}`)"),
+        ]
+    );
+    let payments = scratch.payments();
+    assert_eq!(payments[1]["method"], "OTHER");
+
+    let file = scratch.file(
+        "zero.csv",
+        "external_id,paid_at,method,amount\na,2024-02-27T02:22:55Z,CASH,0\n",
+    );
+    assert_eq!(
+        scratch.import(&file).succeeds().messages(),
+        [format!("1 warning (see `layer-payments validate {file}`)")]
+    );
+}
+
+#[test]
 fn payments_without_an_external_id_are_imported_with_a_warning() {
     let scratch = Scratch::new();
     let file = scratch.file("a.csv", &cash(["a", "", "b", ""]));
@@ -403,6 +444,7 @@ fn what_cant_begin_ends_with_2_and_one_line() {
     let header = scratch.file("header.csv", "paid_at,method,amout\n");
     let empty = scratch.file("empty.csv", "");
     let text = scratch.file("payments.txt", "");
+    let json = scratch.file("array.json", "[]");
     let folder = scratch.folder.path().to_str().unwrap();
     let no_db = scratch.file("not.db", &"this is no database\n".repeat(100));
     let missing = scratch
@@ -436,6 +478,15 @@ fn what_cant_begin_ends_with_2_and_one_line() {
             "add --format csv or --format jsonl",
         ),
         (
+            vec!["import", "payments.json", "--local", db],
+            "error: opening payments.json",
+        ),
+        (
+            vec!["import", &json, "--local", db],
+            "array.json is one JSON document, and import takes CSV and JSON Lines; write each payment on a line of its own, \
+             as `jq -c '.[]' FILE` does",
+        ),
+        (
             vec!["import", folder, "--local", db],
             "is a folder; name a file in it",
         ),
@@ -467,11 +518,11 @@ fn what_cant_begin_ends_with_2_and_one_line() {
         ),
         (
             vec!["record", "--local", db, "--json", "{\"amount\": 1}"],
-            "missing field",
+            "error: /paid_at: The property `paid_at` is missing",
         ),
         (
             vec!["record", "--local", db, "--json", "[]"],
-            "--json: this is JSON, but not an object",
+            "error: (whole body): The value is a list; it must be an object.",
         ),
         (
             vec![
@@ -708,6 +759,64 @@ fn a_reader_that_stops_is_no_error() {
         assert_eq!(output.status.code(), Some(0));
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     }
+}
+
+#[test]
+fn a_closed_output_hides_no_failure() {
+    let scratch = Scratch::new();
+    let file = scratch.file(
+        "a.csv",
+        "external_id,paid_at,method,amount\na,2024-02-27T02:22:55Z,CASH,1\nb,yesterday,CASH,1\n",
+    );
+    let mut child = program(&["import", &file, "--local", &scratch.db])
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "a row was rejected");
+
+    let mut child = program(&[
+        "import",
+        &file,
+        "--base-url",
+        "http://127.0.0.1:1",
+        "--token",
+        "t",
+        "--business",
+        BUSINESS,
+    ])
+    .spawn()
+    .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "nothing was sent");
+}
+
+#[test]
+fn a_listed_payment_without_an_external_id_is_not_recorded_twice() {
+    let scratch = Scratch::new();
+    let file = scratch.file(
+        "a.csv",
+        "paid_at,method,amount\n2024-01-01T00:00:00Z,CASH,1\n",
+    );
+    scratch.import(&file).succeeds();
+    let list = || {
+        run(&["list", "--local", &scratch.db, "--output", "csv"])
+            .succeeds()
+            .stdout
+    };
+    let listed = list();
+    let again = scratch.file("b.csv", &listed);
+    let imported = scratch.import(&again);
+    assert_eq!(imported.code, Some(1));
+    assert!(
+        imported
+            .stderr
+            .contains("row 2, column external_id: The row comes from a list"),
+        "{}",
+        imported.stderr
+    );
+    assert_eq!(list(), listed);
 }
 
 // ---- A server elsewhere -------------------------------------------------------------------------------------------
@@ -1164,6 +1273,36 @@ fn a_rate_limit_is_waited_out() {
         "accepted         10\nrejected          0\n"
     );
     assert_eq!(fake.sizes(), [10, 10, 10]);
+}
+
+#[test]
+fn an_api_that_is_busy_is_waited_for_if_rows_can_be_sent_again() {
+    let scratch = Scratch::new();
+    let busy = |payments: &[Value], call: usize| {
+        if call <= 1 {
+            ResponseTemplate::new(503).insert_header("retry-after", "0")
+        } else {
+            taken(payments)
+        }
+    };
+    let fake = Fake::new(busy);
+    let imported = fake
+        .import(&scratch.file("a.csv", &cash(0..10)), &[])
+        .succeeds();
+    assert_eq!(imported.summary()["accepted"], 10);
+
+    let fake = Fake::new(busy);
+    let nameless = scratch.file(
+        "b.csv",
+        "paid_at,method,amount\n2024-01-01T00:00:00Z,CASH,1\n",
+    );
+    let imported = fake.import(&nameless, &[]);
+    assert_eq!(
+        imported.code,
+        Some(2),
+        "sent again, the row might be recorded twice"
+    );
+    assert_eq!(fake.sizes(), [1]);
 }
 
 #[test]

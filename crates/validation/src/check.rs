@@ -58,9 +58,6 @@ pub fn validate_bulk(payments: &[CreateInvoicePayment], context: &Context) -> Ve
     let mut seen = Seen::new(&mut slots);
     let mut are_distinct = true;
     for (index, payment) in payments.iter().enumerate() {
-        if index % AHEAD == 0 {
-            touch(&payments[index..payments.len().min(index + AHEAD)]);
-        }
         are_distinct &= key(index).is_none_or(|id| seen.is_new(index, id, key));
         let place = Pointer::Root;
         check_create(&place.index(index), payment, None, context, &mut found);
@@ -70,29 +67,6 @@ pub fn validate_bulk(payments: &[CreateInvoicePayment], context: &Context) -> Ve
         list_bulk(payments, context, &mut found);
     }
     found
-}
-
-const AHEAD: usize = 16;
-
-#[inline(never)]
-fn touch(payments: &[CreateInvoicePayment]) {
-    let first = |text: &str| text.as_bytes().first().copied().unwrap_or(0);
-    let mut sum = 0_u8;
-    for payment in payments {
-        sum ^= payment.external_id.as_deref().map_or(0, first);
-        if let Some(tags) = &payment.tags {
-            for tag in tags {
-                sum ^= first(&tag.key) ^ first(&tag.value);
-            }
-        }
-        for allocation in &payment.invoice_payments {
-            sum ^= allocated(allocation) as u8;
-        }
-        if let Some([fee, ..]) = payment.additional_fees.as_deref() {
-            sum ^= fee.fee_amount as u8;
-        }
-    }
-    std::hint::black_box(sum);
 }
 
 /// Checks a bulk request in which an external id stands twice.

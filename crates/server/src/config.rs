@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 /// The settings of a [`Server`](crate::Server).
 #[derive(Clone, Debug)]
@@ -15,6 +16,12 @@ pub struct Config {
     pub database: Database,
     /// What clients have to send as bearer token.
     pub token: Token,
+    /// Businesses that there are from the start. Others have to be created; a request for one that isn't there is
+    /// answered with 404, as Layer does.
+    pub businesses: Vec<Uuid>,
+    /// Whether a payment may only name invoices that were created before. False unless set: the public API can't create
+    /// an invoice, so one that is named for the first time is registered, and what is owed on it isn't known.
+    pub strict_invoices: bool,
     /// The most payments of one bulk request; more are refused with 400. 1,000 unless set: Layer documents no limit, and
     /// while a bulk is written, the other writers wait.
     pub bulk_limit: usize,
@@ -38,12 +45,28 @@ impl Config {
         Config {
             database,
             token,
+            businesses: Vec::new(),
+            strict_invoices: false,
             bulk_limit: 1_000,
             body_limit: 10 << 20,
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(30),
         }
+    }
+
+    /// Adds a business that there is from the start.
+    #[must_use]
+    pub fn business(mut self, id: Uuid) -> Config {
+        self.businesses.push(id);
+        self
+    }
+
+    /// Sets whether a payment may only name invoices that were created before.
+    #[must_use]
+    pub fn strict_invoices(mut self, strict: bool) -> Config {
+        self.strict_invoices = strict;
+        self
     }
 
     /// Sets the most payments of one bulk request.

@@ -25,6 +25,10 @@ pub(crate) enum Kind {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error("can't read the books to their end")]
+    Books(#[source] store::Error),
+    #[error("can't register the businesses that there are to be from the start")]
+    Businesses(#[source] store::Error),
     #[error("the database's set-up panicked")]
     Panicked,
 }

@@ -62,6 +62,8 @@
 //!   payment's invoices in their order. A refund that gives no amount at all is kept and not shown.
 //! - One static token for all businesses; no rate limit; no routes beside the public API's.
 
+use std::path::Path;
+
 mod config;
 mod domain;
 mod error;
@@ -72,3 +74,19 @@ mod text;
 pub use config::{Config, Database, InvalidToken, Token};
 pub use error::Error;
 pub use http::Server;
+
+/// Checks the books in a database file: that each journal entry balances, that balances, invoices and replies are what the
+/// payments make them, and that nothing is left over. Gives a line for each fault; none if the books are in order. Reads
+/// only, and blocks on the disk.
+///
+/// # Errors
+///
+/// If there is no such file, it isn't a database of this release, or it can't be read to its end.
+pub fn check_books(database: &Path) -> Result<Vec<String>, Error> {
+    let open_error = |source| error::Kind::OpenFile {
+        path: database.to_owned(),
+        source,
+    };
+    let faults = store::Store::check_file(database).map_err(open_error)?;
+    Ok(faults.map_err(error::Kind::Books)?)
+}

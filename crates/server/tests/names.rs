@@ -18,7 +18,8 @@ async fn a_relative_name_is_the_name_of_a_file_whatever_it_looks_like() {
         if let Some(parent) = std::path::Path::new(name).parent() {
             std::fs::create_dir_all(parent).unwrap();
         }
-        let config = Config::new(Database::File(name.into()), Token::new("token").unwrap());
+        let config = Config::new(Database::File(name.into()), Token::new("token").unwrap())
+            .business("738ec216-e8e5-48f2-b7f2-cdc89c96b3d4".parse().unwrap());
         let server = Server::bind(config, "127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();

@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use layer_payments_types::{
-    AllocationInput, CreateInvoicePayment, IdempotencyOutcome, InvoicePayment, UpdateInvoicePayment,
+    AllocationInput, CreateInvoicePayment, IdempotencyOutcome, InvoicePayment, Payout,
+    UpdateInvoicePayment,
 };
 use layer_payments_validation::{Context, Severity, validate_update};
 use uuid::Uuid;
 
 use super::change::{self, Birth};
+use super::consequences::{self, Owed, Posted};
+use super::ledger::Draft;
 use super::payment::{Payment, Target, whole_microseconds};
 use super::reply::{Account, reply};
 use super::resolve::{self, Refusal, Registry};
@@ -35,14 +38,51 @@ pub(crate) trait Books: Registry {
     /// The keys of the payments that have an allocation to this invoice.
     fn payments_of_invoice(&mut self, id: Uuid) -> Result<Vec<i64>, Self::Error>;
 
-    /// Removes an invoice that no payment refers to.
-    fn forget_invoice(&mut self, id: Uuid) -> Result<(), Self::Error>;
+    /// Removes an invoice that no payment refers to. Gives what was paid on it and refunded of that, in cents.
+    fn forget_invoice(&mut self, id: Uuid) -> Result<(i64, i64), Self::Error>;
+
+    /// Adds to what is paid on an invoice and to what is refunded of that, in cents; either may be below zero. If more is
+    /// paid than can be, because the invoice is void or would be overpaid, nothing changes, and what is owed is given.
+    fn pay_invoice(
+        &mut self,
+        id: Uuid,
+        paid: i64,
+        refunded: i64,
+    ) -> Result<Option<Owed>, Self::Error>;
 
     /// A ledger account that [`Registry::account`] gave the id of.
     fn account_by_id(&mut self, id: Uuid) -> Result<Account, Self::Error>;
 
-    /// Keeps a new payment. Gives the document: the reply as JSON.
-    fn insert(&mut self, payment: &Payment, reply: &InvoicePayment) -> Result<String, Self::Error>;
+    /// The id of an account of the chart.
+    fn chart_account(&mut self, stable_name: &str) -> Result<Uuid, Self::Error>;
+
+    /// The payouts that a payment is in, as replies show them.
+    fn payouts_of(&mut self, kept: &Kept) -> Result<Vec<Payout>, Self::Error>;
+
+    /// What is dated before this time can't be posted any more.
+    fn closing_date(&mut self) -> Result<Option<Timestamp>, Self::Error>;
+
+    /// The entries of a payment that count.
+    fn posted(&mut self, key: i64) -> Result<Vec<Posted>, Self::Error>;
+
+    /// Posts an entry, which is about the payment with the given key if there is one, and undoes the entry with the given
+    /// number if there is one.
+    fn post(
+        &mut self,
+        payment: Option<i64>,
+        entry: &Draft<Uuid>,
+        reversal_of: Option<i64>,
+    ) -> Result<(), Self::Error>;
+
+    /// Carries what was posted over to the accounts' balances. Called once, after the last entry.
+    fn carry_balances(&mut self) -> Result<(), Self::Error>;
+
+    /// Keeps a new payment. Gives its key and the document: the reply as JSON.
+    fn insert(
+        &mut self,
+        payment: &Payment,
+        reply: &InvoicePayment,
+    ) -> Result<(i64, String), Self::Error>;
 
     /// Keeps a payment in place of the one with the same id. Gives the document.
     fn replace(
@@ -59,6 +99,8 @@ pub(crate) struct Kept {
     /// The store's own handle of it.
     pub(crate) key: i64,
     pub(crate) payment: Payment,
+    /// Whether it is in a payout.
+    pub(crate) in_payout: bool,
     /// The payment as replies show it, in JSON.
     pub(crate) document: String,
 }
@@ -78,8 +120,15 @@ pub(crate) fn record<B: Books>(
 ) -> Result<Recorded, B::Error> {
     let mut refusals = Vec::new();
     let mut rewritten = HashSet::new();
-    join_names(books, &request.invoice_payments, &mut rewritten)?;
-    record_one(books, request, &rewritten, &mut refusals)?.ok_or_else(|| refusals.into())
+    join_names(
+        books,
+        &request.invoice_payments,
+        &mut rewritten,
+        &mut refusals,
+    )?;
+    let recorded = record_one(books, request, &rewritten, &mut refusals)?;
+    books.carry_balances()?;
+    recorded.ok_or_else(|| refusals.into())
 }
 
 /// Records payments in their order, all or none: what the books refuse of any of them is told together, with pointers
@@ -91,21 +140,34 @@ pub(crate) fn record_all<B: Books>(
     let mut refusals = Vec::new();
     let mut rewritten = HashSet::new();
     // Before any payment is recorded, so that none is answered with an id that a later one replaces.
-    for request in &requests {
-        join_names(books, &request.invoice_payments, &mut rewritten)?;
+    for (index, request) in requests.iter().enumerate() {
+        let before = refusals.len();
+        join_names(
+            books,
+            &request.invoice_payments,
+            &mut rewritten,
+            &mut refusals,
+        )?;
+        place_in(index, &mut refusals[before..]);
     }
     let mut recorded = Vec::with_capacity(requests.len());
     for (index, request) in requests.into_iter().enumerate() {
         let before = refusals.len();
         recorded.extend(record_one(books, request, &rewritten, &mut refusals)?);
-        for refusal in &mut refusals[before..] {
-            refusal.pointer.insert_str(0, &format!("/{index}"));
-        }
+        place_in(index, &mut refusals[before..]);
     }
+    books.carry_balances()?;
     if refusals.is_empty() {
         Ok(recorded)
     } else {
         Err(refusals.into())
+    }
+}
+
+/// Moves refusals of one payment to its place in a bulk.
+fn place_in(index: usize, refusals: &mut [Refusal]) {
+    for refusal in refusals {
+        refusal.pointer.insert_str(0, &format!("/{index}"));
     }
 }
 
@@ -134,9 +196,15 @@ fn record_one<B: Books>(
             return Ok(None);
         }
         let payment = change::create(birth, changes);
-        let reply = show(books, &payment)?;
+        let postings = consequences::of(books, None, &payment, refusals)?;
+        if !refusals.is_empty() {
+            return Ok(None);
+        }
+        let reply = show(books, None, &payment)?;
+        let (key, document) = books.insert(&payment, &reply)?;
+        consequences::post(books, key, &postings)?;
         return Ok(Some(Recorded {
-            document: books.insert(&payment, &reply)?,
+            document,
             outcome: IdempotencyOutcome::Created,
         }));
     };
@@ -151,19 +219,35 @@ fn record_one<B: Books>(
             IdempotencyOutcome::Unchanged
         }
     };
-    Ok(Some(match change::update(&existing.payment, changes) {
-        None => Recorded {
+    let Some(payment) = change::update(&existing.payment, changes) else {
+        return Ok(Some(Recorded {
             outcome: outcome(false),
             document: existing.document,
-        },
-        Some(payment) => {
-            let reply = show(books, &payment)?;
-            Recorded {
-                document: books.replace(&existing, &payment, &reply)?,
-                outcome: outcome(true),
-            }
-        }
+        }));
+    };
+    let document = replace(books, &existing, &payment, refusals)?;
+    Ok(document.map(|document| Recorded {
+        document,
+        outcome: outcome(true),
     }))
+}
+
+/// Puts a changed payment in place of the one that there is, with all that follows from it. Gives the document, or
+/// `None` if something was refused.
+fn replace<B: Books>(
+    books: &mut B,
+    existing: &Kept,
+    payment: &Payment,
+    refusals: &mut Vec<Refusal>,
+) -> Result<Option<String>, B::Error> {
+    let postings = consequences::of(books, Some(existing), payment, refusals)?;
+    if !refusals.is_empty() {
+        return Ok(None);
+    }
+    let reply = show(books, Some(existing), payment)?;
+    let document = books.replace(existing, payment, &reply)?;
+    consequences::post(books, existing.key, &postings)?;
+    Ok(Some(document))
 }
 
 /// Updates the payment with this id and gives its document. `None` if there is no such payment.
@@ -175,13 +259,14 @@ pub(crate) fn update<B: Books>(
     id: Uuid,
     request: UpdateInvoicePayment,
 ) -> Result<Option<String>, B::Error> {
+    let mut refusals = Vec::new();
     if let Some(allocations) = &request.invoice_payments {
-        join_names(books, allocations, &mut HashSet::new())?;
+        join_names(books, allocations, &mut HashSet::new(), &mut refusals)?;
     }
     let Some(existing) = books.by_id(id)? else {
         return Ok(None);
     };
-    let mut refusals = check(&existing.payment, &request, books.now());
+    refusals.extend(check(&existing.payment, &request, books.now()));
     if let Some(external_id) = request.external_id.as_option()
         && existing.payment.external_id.as_ref() != Some(external_id)
         && let Some(other) = books.by_external_id(external_id)?
@@ -203,8 +288,11 @@ pub(crate) fn update<B: Books>(
     let Some(payment) = change::update(&existing.payment, changes) else {
         return Ok(Some(existing.document));
     };
-    let reply = show(books, &payment)?;
-    books.replace(&existing, &payment, &reply).map(Some)
+    let Some(document) = replace(books, &existing, &payment, &mut refusals)? else {
+        return Err(refusals.into());
+    };
+    books.carry_balances()?;
+    Ok(Some(document))
 }
 
 /// Checks an update by the rules that need the payment that it changes, such as that the allocations fit the amount,
@@ -224,8 +312,9 @@ fn join_names<B: Books>(
     books: &mut B,
     allocations: &[AllocationInput],
     rewritten: &mut HashSet<i64>,
+    refusals: &mut Vec<Refusal>,
 ) -> Result<(), B::Error> {
-    for allocation in allocations {
+    for (index, allocation) in allocations.iter().enumerate() {
         let AllocationInput::Invoice(invoice) = allocation else {
             continue;
         };
@@ -243,19 +332,35 @@ fn join_names<B: Books>(
                     allocation.target = Target::Invoice(id);
                 }
             }
-            let reply = show(books, &payment)?;
+            let reply = show(books, Some(&kept), &payment)?;
             books.replace(&kept, &payment, &reply)?;
             rewritten.insert(key);
         }
-        books.forget_invoice(invented)?;
+        // The ledger shows receivables as a whole, so nothing is posted.
+        let (paid, refunded) = books.forget_invoice(invented)?;
+        if (paid, refunded) != (0, 0)
+            && let Some(owed) = books.pay_invoice(id, paid, refunded)?
+        {
+            let pointer = format!("/invoice_payments/{index}/invoice_id");
+            refusals.push(consequences::unpayable(owed, paid, pointer));
+        }
     }
     Ok(())
 }
 
-fn show<B: Books>(books: &mut B, payment: &Payment) -> Result<InvoicePayment, B::Error> {
+/// The payment as replies show it. `kept` is what is there of it, if anything is.
+pub(crate) fn show<B: Books>(
+    books: &mut B,
+    kept: Option<&Kept>,
+    payment: &Payment,
+) -> Result<InvoicePayment, B::Error> {
     let clearing = payment
         .clearing_account
         .map(|id| books.account_by_id(id))
         .transpose()?;
-    Ok(reply(payment, clearing.as_ref()))
+    let payouts = match kept {
+        Some(kept) if kept.in_payout => books.payouts_of(kept)?,
+        _ => Vec::new(),
+    };
+    Ok(reply(payment, clearing.as_ref(), payouts))
 }

@@ -1,19 +1,21 @@
 //! The chart of accounts that payments touch.
 //!
 //! Layer sets the chart per platform, so this one is ours to choose: the accounts of the generic chart that payments
-//! need, under the stable names that Layer uses. An account comes to life at its first use in a business. Stable names
-//! outside the chart are taken too, since the public API can't create accounts; what such an account is can only be
-//! read from its name.
+//! need, under the stable names that Layer uses, and those that its pages use in examples. Each is optional in the sense
+//! of Layer's ledger pages: it comes to life at its first use in a business. So do the clearing account of a processor
+//! (`STRIPE_CLEARING`) and a part of an account of the chart (`SALES_TAXES_PAYABLE:CALIFORNIA`). Any other account has to
+//! be created before it is named.
+
+use std::borrow::Cow;
 
 use layer_payments_types::{AccountType, Normality};
 
-/// What is known of an account besides its id.
+/// What an account is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AccountKind {
     /// The name for people.
     pub(crate) name: String,
-    /// The account's type and subtype. `None` where the account isn't in the chart.
-    pub(crate) class: Option<Class>,
+    pub(crate) class: Class,
 }
 
 /// Where an account stands in the chart.
@@ -21,8 +23,16 @@ pub(crate) struct AccountKind {
 pub(crate) struct Class {
     pub(crate) account_type: AccountType,
     pub(crate) normality: Normality,
-    pub(crate) subtype: &'static str,
+    pub(crate) subtype: Option<Cow<'static, str>>,
 }
+
+/// Where the money of all processors clears that have no account of their own.
+pub(crate) const PROCESSOR_CLEARING: &str = "PAYMENT_PROCESSOR_CLEARING";
+
+/// The longest name of a processor that has a clearing account of its own.
+const LONGEST_PROCESSOR: usize = 40;
+/// The longest name of a part of an account.
+const LONGEST_PART: usize = 80;
 
 #[derive(Clone, Copy)]
 enum Type {
@@ -62,6 +72,13 @@ const CHART: &[(&str, &str, Type, &str)] = &[
         "OPERATING_EXPENSES",
     ),
     ("CASH", "Cash", Type::Asset, "CASH"),
+    ("COGS", "Cost of Goods Sold", Type::Expense, "COGS"),
+    (
+        "CURRENT_ASSETS",
+        "Current Assets",
+        Type::Asset,
+        "CURRENT_ASSET",
+    ),
     (
         "CUSTOMER_REFUNDS",
         "Customer Refunds",
@@ -75,6 +92,12 @@ const CHART: &[(&str, &str, Type, &str)] = &[
         "RETURNS_ALLOWANCES",
     ),
     ("FEES", "Fees", Type::Expense, "OPERATING_EXPENSES"),
+    (
+        "MERCHANT_CASH_ADVANCE",
+        "Merchant Cash Advance",
+        Type::Liability,
+        "LOANS_PAYABLE",
+    ),
     (
         "OTHER_FEES",
         "Other Fees",
@@ -145,22 +168,53 @@ const CHART: &[(&str, &str, Type, &str)] = &[
     ),
 ];
 
-/// What an account with this stable name is. `<PROCESSOR>_CLEARING` is the clearing account of that processor, as
-/// Layer's payout guide has it (`STRIPE_CLEARING`).
-pub(crate) fn kind_of(stable_name: &str) -> AccountKind {
+/// What an account with this stable name is, if the chart has it.
+pub(crate) fn kind_of(stable_name: &str) -> Option<AccountKind> {
     if let Some((_, name, kind, subtype)) = CHART.iter().find(|(known, ..)| *known == stable_name) {
-        return AccountKind {
+        return Some(AccountKind {
             name: (*name).to_owned(),
-            class: Some(kind.class(subtype)),
-        };
+            class: kind.class(subtype),
+        });
     }
-    let clearing = stable_name
-        .strip_suffix("_CLEARING")
-        .is_some_and(|processor| !processor.is_empty());
-    AccountKind {
+    if let Some((whole, part)) = stable_name.split_once(':') {
+        let is_name = (1..=LONGEST_PART).contains(&part.len())
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b':');
+        let whole = kind_of(whole).filter(|_| is_name)?;
+        return Some(AccountKind {
+            name: format!("{}: {}", whole.name, for_people(part)),
+            class: whole.class,
+        });
+    }
+    let processor = stable_name.strip_suffix("_CLEARING")?;
+    (clearing_account(processor) == stable_name).then(|| AccountKind {
         name: for_people(stable_name),
-        class: clearing.then(|| Type::Asset.class("PAYMENT_PROCESSOR_CLEARING_ACCOUNT")),
+        class: Type::Asset.class("PAYMENT_PROCESSOR_CLEARING_ACCOUNT"),
+    })
+}
+
+/// The stable name of a processor's clearing account: `<PROCESSOR>_CLEARING`, as Layer's payout guide has it. A name that
+/// doesn't make a stable name (it is too long, or has other characters than letters, digits, blanks, hyphens, dots and
+/// underscores) shares the common account.
+pub(crate) fn clearing_account(processor: &str) -> Cow<'static, str> {
+    let is_name = (1..=LONGEST_PROCESSOR).contains(&processor.len())
+        && processor.bytes().any(|byte| byte.is_ascii_alphanumeric())
+        && processor
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b" -._".contains(&byte));
+    if !is_name {
+        return Cow::Borrowed(PROCESSOR_CLEARING);
     }
+    let mut name: String = processor
+        .chars()
+        .map(|character| match character {
+            ' ' | '-' | '.' => '_',
+            other => other.to_ascii_uppercase(),
+        })
+        .collect();
+    name.push_str("_CLEARING");
+    Cow::Owned(name)
 }
 
 /// Writes a code such as `MERCHANT_CASH_ADVANCE` as people would: "Merchant Cash Advance".
@@ -194,7 +248,7 @@ impl Type {
         Class {
             account_type,
             normality,
-            subtype,
+            subtype: Some(Cow::Borrowed(subtype)),
         }
     }
 }
@@ -210,25 +264,51 @@ mod tests {
 
     #[test]
     fn accounts_in_the_chart_have_a_class() {
-        let kind = kind_of("UNDEPOSITED_FUNDS");
+        let kind = kind_of("UNDEPOSITED_FUNDS").unwrap();
         assert_eq!(kind.name, "Undeposited Funds");
-        let class = kind.class.unwrap();
-        assert_eq!(class.account_type, AccountType::Asset);
-        assert_eq!(class.normality, Normality::Debit);
+        assert_eq!(kind.class.account_type, AccountType::Asset);
+        assert_eq!(kind.class.normality, Normality::Debit);
     }
 
     #[test]
-    fn other_accounts_are_known_by_their_names() {
-        let stripe = kind_of("STRIPE_CLEARING");
+    fn parts_and_clearing_accounts_belong_to_the_chart() {
+        let stripe = kind_of("STRIPE_CLEARING").unwrap();
         assert_eq!(stripe.name, "Stripe Clearing");
         assert_eq!(
-            stripe.class.unwrap().subtype,
-            "PAYMENT_PROCESSOR_CLEARING_ACCOUNT"
+            stripe.class.subtype.as_deref(),
+            Some("PAYMENT_PROCESSOR_CLEARING_ACCOUNT")
         );
-        let other = kind_of("MERCHANT_CASH_ADVANCE");
-        assert_eq!(other.name, "Merchant Cash Advance");
-        assert_eq!(other.class, None);
-        assert_eq!(kind_of("___").name, "___");
-        assert_eq!(kind_of("_CLEARING").class, None);
+        let california = kind_of("SALES_TAXES_PAYABLE:CALIFORNIA").unwrap();
+        assert_eq!(california.name, "Sales Taxes Payable: California");
+        assert_eq!(california.class.account_type, AccountType::Liability);
+        for unknown in [
+            "PETTY_CASH",
+            "_CLEARING",
+            "stripe_CLEARING",
+            "CASH:",
+            "CASH:A:B",
+            "PETTY_CASH:A",
+            "cash",
+            "",
+        ] {
+            assert_eq!(kind_of(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn processors_have_a_clearing_account_each() {
+        for (processor, account) in [
+            ("STRIPE", "STRIPE_CLEARING"),
+            ("Stripe", "STRIPE_CLEARING"),
+            ("pay.com 2-go", "PAY_COM_2_GO_CLEARING"),
+            ("Müller", "PAYMENT_PROCESSOR_CLEARING"),
+            ("", "PAYMENT_PROCESSOR_CLEARING"),
+            ("--", "PAYMENT_PROCESSOR_CLEARING"),
+        ] {
+            assert_eq!(clearing_account(processor), account, "{processor}");
+            assert!(kind_of(account).is_some(), "{account}");
+        }
+        let long = "x".repeat(LONGEST_PROCESSOR + 1);
+        assert_eq!(clearing_account(&long), PROCESSOR_CLEARING);
     }
 }

@@ -5,10 +5,16 @@
 //! ([`change`]), or to a new one, is a pure function, and "unchanged" is nothing but equality before and after: two
 //! requests that mean the same compare equal, however they spell it. [`books`] ties both together for one business;
 //! the database stands behind its trait [`Books`](books::Books), the time and new ids come in as values.
+//!
+//! What a payment posts follows from the payment alone ([`ledger`]). [`consequences`] compares what is posted with what
+//! ought to be, and the invoices before with those after.
 
 pub(crate) mod books;
 pub(crate) mod change;
 pub(crate) mod chart;
+pub(crate) mod consequences;
+pub(crate) mod ledger;
+pub(crate) mod local;
 pub(crate) mod payment;
 pub(crate) mod reply;
 pub(crate) mod resolve;

@@ -211,16 +211,24 @@ impl Payment {
         }
     }
 
-    /// What was refunded, part by part, in cents: a refund's lines, or its whole amount where it has no lines. A refund
-    /// that gives neither is kept, and counts for nothing.
-    pub(crate) fn refunded_amounts(&self) -> impl Iterator<Item = i64> {
-        self.refunds.iter().flat_map(|refund| {
-            let whole = refund
-                .lines
-                .is_empty()
-                .then_some(refund.refunded_amount)
-                .flatten();
-            refund.lines.iter().map(|line| line.amount).chain(whole)
+    /// What was refunded, part by part, in cents.
+    fn refunded_amounts(&self) -> impl Iterator<Item = i64> {
+        self.refunds.iter().flat_map(Refund::amounts)
+    }
+
+    /// What is left of each allocation once refunds are taken off. Refunds name no invoice, so they are taken off the
+    /// invoices' allocations in their order until they are used up; with one invoice there is nothing to choose.
+    pub(crate) fn net_of_refunds(&self) -> impl Iterator<Item = i64> {
+        let mut refunded: i128 = self.refunded_amounts().map(i128::from).sum();
+        self.allocations.iter().map(move |allocation| {
+            if matches!(allocation.target, Target::LedgerAccount(_)) {
+                return allocation.amount;
+            }
+            let net = (i128::from(allocation.amount) - refunded).max(0);
+            // `net` is between 0 and the amount, so the fallback is never taken.
+            let net = i64::try_from(net).unwrap_or(allocation.amount);
+            refunded -= i128::from(allocation.amount - net);
+            net
         })
     }
 
@@ -232,6 +240,24 @@ impl Payment {
                 Target::Invoice(id) => Some(id),
                 Target::LedgerAccount(_) => None,
             })
+    }
+}
+
+impl Refund {
+    /// What the refund gives back, part by part, in cents: its lines, or its whole amount where it has no lines. A
+    /// refund that gives neither is kept, and counts for nothing.
+    fn amounts(&self) -> impl Iterator<Item = i64> {
+        let whole = self
+            .lines
+            .is_empty()
+            .then_some(self.refunded_amount)
+            .flatten();
+        self.lines.iter().map(|line| line.amount).chain(whole)
+    }
+
+    /// What the refund gives back, in cents.
+    pub(crate) fn amount(&self) -> i128 {
+        self.amounts().map(i128::from).sum()
     }
 }
 

@@ -7,22 +7,27 @@ use layer_payments_types::Field;
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::chart;
+use super::chart::{self, AccountKind};
 use super::payment::{
     AdditionalFee, Allocation, Metadata, Notes, Payment, Refund, RefundLine, Tags, Target,
 };
 
 /// A ledger account as the books know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Account {
     pub(crate) id: Uuid,
-    /// `None` for an account that was only ever named by id.
     pub(crate) stable_name: Option<String>,
+    pub(crate) account_number: Option<String>,
+    pub(crate) kind: AccountKind,
 }
 
-/// Shows a payment. `clearing` is the account of [`Payment::clearing_account`]. Every property of the schema is there,
-/// null or empty where there is nothing to say: some clients require the keys.
-pub(crate) fn reply(payment: &Payment, clearing: Option<&Account>) -> types::InvoicePayment {
+/// Shows a payment. `clearing` is the account of [`Payment::clearing_account`], `payouts` those that the payment is in.
+/// Every property of the schema is there, null or empty where there is nothing to say: some clients require the keys.
+pub(crate) fn reply(
+    payment: &Payment,
+    clearing: Option<&Account>,
+    payouts: Vec<types::Payout>,
+) -> types::InvoicePayment {
     types::InvoicePayment {
         type_: Some("Invoice_Payment".to_owned()),
         id: payment.id,
@@ -38,7 +43,7 @@ pub(crate) fn reply(payment: &Payment, clearing: Option<&Account>) -> types::Inv
         imported_at: payment.imported_at,
         allocations: allocations(payment),
         refund_allocations: Some(refund_allocations(payment)),
-        payouts: Some(Vec::new()),
+        payouts: Some(payouts),
         transaction_tags: Some(tags(&payment.tags)),
         memo: payment.memo.clone().into(),
         metadata: metadata(&payment.metadata),
@@ -63,32 +68,31 @@ fn account_id(id: Uuid) -> types::AccountReference {
     types::AccountReference::account_id(id)
 }
 
-fn chart_account(account: &Account) -> types::SingleChartAccount {
-    let kind = account.stable_name.as_deref().map(chart::kind_of);
-    let (name, class) = match kind {
-        Some(kind) => (kind.name, kind.class),
-        None => (format!("Account {}", account.id), None),
-    };
+/// An account as it stands in the chart.
+pub(crate) fn chart_account(account: &Account) -> types::SingleChartAccount {
+    let AccountKind { name, class } = &account.kind;
     types::SingleChartAccount {
         type_: Some("Single_Chart_Account".to_owned()),
         id: account_id(account.id),
-        name,
-        account_number: Field::Null,
+        name: name.clone(),
+        account_number: account.account_number.clone().into(),
         stable_name: account
             .stable_name
             .clone()
             .map(types::AccountReference::stable_name)
             .into(),
-        normality: class.as_ref().map(|class| class.normality.clone()),
-        account_type: class.as_ref().map(|class| types::AccountTypeLabel {
+        normality: Some(class.normality.clone()),
+        account_type: Some(types::AccountTypeLabel {
             display_name: Some(chart::for_people(&class.account_type.to_string())),
             value: Some(class.account_type.clone()),
             extra: Map::new(),
         }),
         account_subtype: class
-            .map(|class| types::AccountSubtypeLabel {
-                value: Some(class.subtype.to_owned()),
-                display_name: Some(chart::for_people(class.subtype)),
+            .subtype
+            .as_deref()
+            .map(|subtype| types::AccountSubtypeLabel {
+                value: Some(subtype.to_owned()),
+                display_name: Some(chart::for_people(subtype)),
                 extra: Map::new(),
             })
             .into(),
@@ -106,22 +110,17 @@ fn additional_fee(fee: &AdditionalFee) -> types::AdditionalFee {
     }
 }
 
-/// The allocations, each invoice's part with what is left of it. Refunds name no invoice, so they are taken off the
-/// invoices' parts in their order until they are used up; with one invoice there is nothing to choose.
+/// The allocations, each invoice's part with what is left of it.
 fn allocations(payment: &Payment) -> Vec<types::Allocation> {
-    let mut refunded: i128 = payment.refunded_amounts().map(i128::from).sum();
     payment
         .allocations
         .iter()
-        .map(|allocation| allocation_reply(payment.id, allocation, &mut refunded))
+        .zip(payment.net_of_refunds())
+        .map(|(allocation, net)| allocation_reply(payment.id, allocation, net))
         .collect()
 }
 
-fn allocation_reply(
-    payment_id: Uuid,
-    allocation: &Allocation,
-    refunded: &mut i128,
-) -> types::Allocation {
+fn allocation_reply(payment_id: Uuid, allocation: &Allocation, net: i64) -> types::Allocation {
     let Notes {
         tags: own_tags,
         memo,
@@ -141,23 +140,17 @@ fn allocation_reply(
                 extra: Map::new(),
             })
         }
-        Target::Invoice(invoice_id) => {
-            let net = (i128::from(allocation.amount) - *refunded).max(0);
-            // `net` is between 0 and the amount, so the fallback is never taken.
-            let net = i64::try_from(net).unwrap_or(allocation.amount);
-            *refunded -= i128::from(allocation.amount - net);
-            types::Allocation::Invoice(types::InvoiceAllocation {
-                invoice_id,
-                payment_id: Some(payment_id),
-                amount: allocation.amount,
-                amount_net_of_refunds: Some(net),
-                transaction_tags: Some(tags(own_tags)),
-                memo: memo.clone().into(),
-                metadata: metadata(own_metadata),
-                reference_number: reference_number.clone().into(),
-                extra: Map::new(),
-            })
-        }
+        Target::Invoice(invoice_id) => types::Allocation::Invoice(types::InvoiceAllocation {
+            invoice_id,
+            payment_id: Some(payment_id),
+            amount: allocation.amount,
+            amount_net_of_refunds: Some(net),
+            transaction_tags: Some(tags(own_tags)),
+            memo: memo.clone().into(),
+            metadata: metadata(own_metadata),
+            reference_number: reference_number.clone().into(),
+            extra: Map::new(),
+        }),
     }
 }
 

@@ -18,21 +18,21 @@ use super::payment::{
 };
 use crate::text::shortened;
 
-/// The names that a business uses. A name that is new to it is registered.
+/// The names that a business uses. An invoice's or a tag's name that is new to it is registered, and so is the stable
+/// name of an optional account of the chart.
 pub(crate) trait Registry {
     /// What can go wrong, refusals of the request among it.
     type Error: From<Vec<Refusal>>;
 
-    /// The id of the ledger account with this identifier.
-    fn account(&mut self, identifier: &AccountIdentifier) -> Result<Uuid, Self::Error>;
+    /// The id of the ledger account with this identifier. `None` if the business has no such account.
+    fn account(&mut self, identifier: &AccountIdentifier) -> Result<Option<Uuid>, Self::Error>;
 
-    /// The id of the invoice with this id, external id or both; at least one is given. `None` if both are given and
-    /// aren't known to be one invoice's.
+    /// The id of the invoice with this id, external id or both; at least one is given.
     fn invoice(
         &mut self,
         id: Option<Uuid>,
         external_id: Option<&str>,
-    ) -> Result<Option<Uuid>, Self::Error>;
+    ) -> Result<InvoiceName, Self::Error>;
 
     /// The definition of a tag's value. Display names count only where the dimension or the value is new.
     fn tag(&mut self, tag: &TagKeyValue) -> Result<Arc<TagDefinition>, Self::Error>;
@@ -42,6 +42,17 @@ pub(crate) trait Registry {
 
     /// The time of the request, in whole microseconds.
     fn now(&self) -> Timestamp;
+}
+
+/// What the names of an invoice lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvoiceName {
+    /// The invoice with this id.
+    Is(Uuid),
+    /// There is none, and none is registered at first sight.
+    Unknown,
+    /// An id and an external id that aren't known to be one invoice's.
+    Disagree,
 }
 
 /// Why the books refuse a request that is valid by itself.
@@ -97,12 +108,20 @@ pub(crate) fn create<R: Registry>(
         method: Some(method),
         amount: Some(amount),
         fee,
-        additional_fees: maybe(additional_fees, |fees| additional(registry, fees))?,
+        additional_fees: maybe(additional_fees, |fees| additional(registry, fees, refusals))?,
         processor: processor.map(Some),
-        clearing_account: account(registry, payment_clearing_account_identifier)?.map(Some),
-        prepayment_account: account(registry, redemption_account)?.map(Some),
+        clearing_account: maybe(payment_clearing_account_identifier, |identifier| {
+            account(registry, &identifier, refusals, || CLEARING.to_owned())
+        })?
+        .map(Some),
+        prepayment_account: maybe(redemption_account, |identifier| {
+            account(registry, &identifier, refusals, || {
+                "/redemption_account".to_owned()
+            })
+        })?
+        .map(Some),
         allocations: Some(allocations(registry, invoice_payments, refusals)?),
-        refunds: maybe(dedicated_refunds, |list| refunds(registry, list))?,
+        refunds: maybe(dedicated_refunds, |list| refunds(registry, list, refusals))?,
         tags: maybe(tags, |list| self::tags(registry, list))?,
         memo: memo.map(Some),
         metadata: metadata.map(Metadata::from),
@@ -140,18 +159,22 @@ pub(crate) fn update<R: Registry>(
         method,
         amount: amount.into_option(),
         fee: fee.into_change().map(Option::unwrap_or_default),
-        additional_fees: maybe(additional_fees, |fees| additional(registry, fees))?,
+        additional_fees: maybe(additional_fees, |fees| additional(registry, fees, refusals))?,
         processor: processor.into_change(),
-        clearing_account: match payment_clearing_account_identifier.into_change() {
-            None => None,
-            Some(identifier) => Some(account(registry, identifier)?),
-        },
+        clearing_account: maybe(
+            payment_clearing_account_identifier.into_change(),
+            |identifier| {
+                maybe(identifier, |identifier| {
+                    account(registry, &identifier, refusals, || CLEARING.to_owned())
+                })
+            },
+        )?,
         // An update can't name another redemption account.
         prepayment_account: None,
         allocations: maybe(invoice_payments, |list| {
             allocations(registry, list, refusals)
         })?,
-        refunds: maybe(dedicated_refunds, |list| refunds(registry, list))?,
+        refunds: maybe(dedicated_refunds, |list| refunds(registry, list, refusals))?,
         tags: maybe(tags, |list| self::tags(registry, list))?,
         memo: memo.into_change(),
         metadata: metadata
@@ -169,23 +192,46 @@ fn maybe<T, U, E>(
     value.map(resolve).transpose()
 }
 
+const CLEARING: &str = "/payment_clearing_account_identifier";
+
+/// The id of a ledger account. One that the business doesn't have is refused, and then the id means nothing.
 fn account<R: Registry>(
     registry: &mut R,
-    identifier: Option<AccountIdentifier>,
-) -> Result<Option<Uuid>, R::Error> {
-    identifier
-        .map(|identifier| registry.account(&identifier))
-        .transpose()
+    identifier: &AccountIdentifier,
+    refusals: &mut Vec<Refusal>,
+    place: impl FnOnce() -> String,
+) -> Result<Uuid, R::Error> {
+    if let Some(id) = registry.account(identifier)? {
+        return Ok(id);
+    }
+    refusals.push(Refusal {
+        code: "account-unknown",
+        pointer: place(),
+        message: match identifier {
+            AccountIdentifier::AccountId { id } => {
+                format!("The business has no ledger account with the id {id}; name one that it has.")
+            }
+            AccountIdentifier::StableName { stable_name } => format!(
+                "The business's chart of accounts has no account with the stable name {:?}; name one that it has.",
+                shortened(stable_name)
+            ),
+        },
+    });
+    Ok(Uuid::nil())
 }
 
 fn additional<R: Registry>(
     registry: &mut R,
     fees: Vec<AdditionalFeeInput>,
+    refusals: &mut Vec<Refusal>,
 ) -> Result<Vec<AdditionalFee>, R::Error> {
     fees.into_iter()
-        .map(|fee| {
+        .enumerate()
+        .map(|(index, fee)| {
             Ok(AdditionalFee {
-                account: registry.account(&fee.account)?,
+                account: account(registry, &fee.account, refusals, || {
+                    format!("/additional_fees/{index}/account")
+                })?,
                 fee_amount: fee.fee_amount,
                 description: fee.description,
                 is_passed_to_customer: fee.is_passed_to_customer.unwrap_or(false),
@@ -212,7 +258,12 @@ fn allocations<R: Registry>(
     for (index, allocation) in list.into_iter().enumerate() {
         resolved.push(match allocation {
             AllocationInput::LedgerAccount(ledger) => Allocation {
-                target: Target::LedgerAccount(registry.account(&ledger.account)?),
+                target: Target::LedgerAccount(account(
+                    registry,
+                    &ledger.account,
+                    refusals,
+                    || format!("/invoice_payments/{index}/account"),
+                )?),
                 amount: ledger.amount,
                 notes: notes(
                     registry,
@@ -224,17 +275,24 @@ fn allocations<R: Registry>(
             },
             AllocationInput::Invoice(invoice) => {
                 let (id, external_id) = invoice_names(&invoice);
-                let Some(target) = registry.invoice(id, external_id)? else {
-                    refusals.push(Refusal {
-                        code: "invoice-ids-disagree",
-                        pointer: format!("/invoice_payments/{index}/invoice_external_id"),
-                        message: format!(
-                            "The invoice with the external id {:?} isn't the one with the id in `invoice_id`; name \
-                             one invoice, by either or by both of its own ids.",
-                            shortened(external_id.unwrap_or_default())
-                        ),
-                    });
-                    continue;
+                let target = match registry.invoice(id, external_id)? {
+                    InvoiceName::Is(target) => target,
+                    InvoiceName::Unknown => {
+                        refusals.push(unknown_invoice(index, id, external_id));
+                        continue;
+                    }
+                    InvoiceName::Disagree => {
+                        refusals.push(Refusal {
+                            code: "invoice-ids-disagree",
+                            pointer: format!("/invoice_payments/{index}/invoice_external_id"),
+                            message: format!(
+                                "The invoice with the external id {:?} isn't the one with the id in `invoice_id`; \
+                                 name one invoice, by either or by both of its own ids.",
+                                shortened(external_id.unwrap_or_default())
+                            ),
+                        });
+                        continue;
+                    }
                 };
                 Allocation {
                     target: Target::Invoice(target),
@@ -253,12 +311,33 @@ fn allocations<R: Registry>(
     Ok(resolved)
 }
 
+fn unknown_invoice(index: usize, id: Option<Uuid>, external_id: Option<&str>) -> Refusal {
+    let (property, name) = match (id, external_id) {
+        (Some(id), _) => ("invoice_id", format!("id {id}")),
+        (None, external_id) => (
+            "invoice_external_id",
+            format!(
+                "external id {:?}",
+                shortened(external_id.unwrap_or_default())
+            ),
+        ),
+    };
+    Refusal {
+        code: "invoice-unknown",
+        pointer: format!("/invoice_payments/{index}/{property}"),
+        message: format!("The business has no invoice with the {name}; name one that it has."),
+    }
+}
+
 fn refunds<R: Registry>(
     registry: &mut R,
     list: Vec<DedicatedRefundInput>,
+    refusals: &mut Vec<Refusal>,
 ) -> Result<Vec<Refund>, R::Error> {
     list.into_iter()
-        .map(|refund| {
+        .enumerate()
+        .map(|(index, refund)| {
+            let at = |rest: &str| format!("/dedicated_refunds/{index}{rest}");
             let DedicatedRefundInput {
                 external_id,
                 account_identifier,
@@ -278,15 +357,26 @@ fn refunds<R: Registry>(
             Ok(Refund {
                 id: Known(registry.new_id()),
                 external_id,
-                account: account(registry, account_identifier)?,
-                lines: refund_lines(registry, line_items.unwrap_or_default())?,
+                account: maybe(account_identifier, |identifier| {
+                    account(registry, &identifier, refusals, || {
+                        at("/account_identifier")
+                    })
+                })?,
+                lines: refund_lines(registry, line_items.unwrap_or_default(), refusals, &at)?,
                 refunded_amount,
                 completed_at: completed_at.map(whole_microseconds),
                 processing_fee: refund_processing_fee.unwrap_or_default(),
                 method,
                 processor,
-                refunded_fees: refunded_fees(registry, refunded_payment_fees.unwrap_or_default())?,
-                clearing_account: account(registry, payment_clearing_account_identifier)?,
+                refunded_fees: refunded_fees(
+                    registry,
+                    refunded_payment_fees.unwrap_or_default(),
+                    refusals,
+                    &at,
+                )?,
+                clearing_account: maybe(payment_clearing_account_identifier, |identifier| {
+                    account(registry, &identifier, refusals, || at(CLEARING))
+                })?,
                 notes: notes(
                     registry,
                     tags,
@@ -299,13 +389,18 @@ fn refunds<R: Registry>(
         .collect()
 }
 
+/// `at` gives the place of something within the refund.
 fn refund_lines<R: Registry>(
     registry: &mut R,
     lines: Vec<RefundLineItemInput>,
+    refusals: &mut Vec<Refusal>,
+    at: &impl Fn(&str) -> String,
 ) -> Result<Vec<RefundLine>, R::Error> {
     lines
         .into_iter()
-        .map(|line| {
+        .enumerate()
+        .map(|(index, line)| {
+            let at = |name: &str| at(&format!("/line_items/{index}/{name}"));
             let RefundLineItemInput {
                 amount,
                 external_id,
@@ -320,8 +415,14 @@ fn refund_lines<R: Registry>(
                 id: Known(registry.new_id()),
                 amount,
                 external_id,
-                account: account(registry, account_identifier)?,
-                prepayment_account: account(registry, prepayment_account_identifier)?,
+                account: maybe(account_identifier, |identifier| {
+                    account(registry, &identifier, refusals, || at("account_identifier"))
+                })?,
+                prepayment_account: maybe(prepayment_account_identifier, |identifier| {
+                    account(registry, &identifier, refusals, || {
+                        at("prepayment_account_identifier")
+                    })
+                })?,
                 notes: notes(
                     registry,
                     tags,
@@ -337,11 +438,16 @@ fn refund_lines<R: Registry>(
 fn refunded_fees<R: Registry>(
     registry: &mut R,
     fees: Vec<RefundedPaymentFeeInput>,
+    refusals: &mut Vec<Refusal>,
+    at: &impl Fn(&str) -> String,
 ) -> Result<Vec<RefundedFee>, R::Error> {
     fees.into_iter()
-        .map(|fee| {
+        .enumerate()
+        .map(|(index, fee)| {
             Ok(RefundedFee {
-                account: registry.account(&fee.account)?,
+                account: account(registry, &fee.account, refusals, || {
+                    at(&format!("/refunded_payment_fees/{index}/account"))
+                })?,
                 fee_amount: fee.fee_amount,
                 description: fee.description,
             })

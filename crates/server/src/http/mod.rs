@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use self::refusal::Refusal;
 use crate::config::{Config, Database, Token};
 use crate::error::{Error, Kind};
-use crate::store::Store;
+use crate::store::{Policy, Store};
 
 /// What every request handler needs.
 #[derive(Debug)]
@@ -63,13 +63,23 @@ impl Server {
         let Config {
             database,
             token,
+            businesses,
+            strict_invoices,
             bulk_limit,
             body_limit,
             body_timeout,
             head_timeout,
             shutdown_timeout,
         } = config;
-        let store = open(database).await?;
+        let store = open(database, Policy { strict_invoices }).await?;
+        store
+            .write(move |unit| {
+                businesses
+                    .into_iter()
+                    .try_for_each(|id| unit.register_business(id))
+            })
+            .await
+            .map_err(Kind::Businesses)?;
         Ok(Server {
             app: Arc::new(App {
                 store,
@@ -168,9 +178,9 @@ async fn serve(
     }
 }
 
-async fn open(database: Database) -> Result<Store, Error> {
+async fn open(database: Database, policy: Policy) -> Result<Store, Error> {
     let task = tokio::task::spawn_blocking(move || {
-        Store::open(&database).map_err(|source| match database {
+        Store::open(&database, policy).map_err(|source| match database {
             Database::File(path) => Kind::OpenFile { path, source },
             Database::Memory => Kind::OpenMemory(source),
         })

@@ -119,6 +119,15 @@ impl Refusal {
         )
     }
 
+    /// 404 for a business that isn't there.
+    fn no_business(id: Uuid) -> Refusal {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            Some("business-unknown"),
+            format!("There is no business {id}."),
+        )
+    }
+
     /// 408.
     pub(super) fn too_slow(limit: Duration) -> Refusal {
         Refusal::new(
@@ -304,6 +313,7 @@ impl From<store::Error> for Refusal {
             store::Error::Refused(refusals) => {
                 Refusal::bad_request(refusals.into_iter().map(Fault::from).collect())
             }
+            store::Error::NoBusiness(id) => Refusal::no_business(id),
             error if error.is_passing() => Refusal::unavailable(error),
             error => Refusal::internal(error),
         }

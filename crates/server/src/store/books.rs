@@ -1,31 +1,42 @@
 //! The books of one business in SQLite, within the writer's transaction.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use layer_payments_types::{AccountIdentifier, InvoicePayment, TagKeyValue};
+use layer_payments_types::{
+    self as types, AccountIdentifier, AccountType, InvoicePayment, Normality, TagKeyValue,
+};
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::Error;
+use super::{Error, Policy, journal, payouts};
 use crate::domain::books::{Books, Kept};
+use crate::domain::chart::{self, AccountKind, Class};
+use crate::domain::consequences::{Owed, Posted};
+use crate::domain::ledger::{Draft, Side};
 use crate::domain::payment::{Metadata, Payment, TagDefinition, Tags};
 use crate::domain::reply::Account;
-use crate::domain::resolve::Registry;
+use crate::domain::resolve::{InvoiceName, Refusal, Registry};
 
-/// Names of one business whose ids are known: read from the database, or registered in the transaction at hand.
-/// An id never changes, so what is remembered can only be too little, never wrong.
+/// What is known of one business: read from the database, or written in the transaction at hand. It is forgotten
+/// whenever anything is taken back, or another process writes, so it can be too little and never wrong.
 #[derive(Debug)]
 pub(super) struct Names {
-    business: i64,
+    pub(super) business: i64,
     /// By stable name.
     accounts: HashMap<String, Uuid>,
     /// Named by id.
     account_ids: HashSet<Uuid>,
+    /// The number of the last journal entry, once it is known.
+    last_entry: Option<i64>,
+    /// The closing date, once it is known.
+    closing_date: Option<Option<Timestamp>>,
     /// By key, then by value.
     tags: HashMap<String, HashMap<String, Arc<TagDefinition>>>,
     remembered: usize,
@@ -36,31 +47,28 @@ const REMEMBERED: usize = 10_000;
 
 /// The books of one business.
 pub(crate) struct SqliteBooks<'a> {
-    connection: &'a Connection,
-    names: &'a mut Names,
-    now: Timestamp,
+    pub(super) connection: &'a Connection,
+    pub(super) names: &'a mut Names,
+    pub(super) business: Uuid,
+    pub(super) now: Timestamp,
+    policy: Policy,
+    /// What was posted and isn't in the accounts' balances yet: debits and credits.
+    uncarried: HashMap<Uuid, (i128, i128)>,
 }
 
 impl<'a> SqliteBooks<'a> {
-    /// Opens the books of a business. One that is new comes to be known.
+    /// Opens the books of a business, if there is such a business.
     pub(super) fn open(
         connection: &'a Connection,
         all_names: &'a mut HashMap<Uuid, Names>,
         business: Uuid,
         now: Timestamp,
+        policy: Policy,
     ) -> Result<SqliteBooks<'a>, Error> {
         let names = match all_names.entry(business) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                connection
-                    .prepare_cached(
-                        "INSERT INTO businesses (uuid, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                    )?
-                    .execute(params![business.as_bytes(), now.as_microsecond()])?;
-                let id = connection
-                    .prepare_cached("SELECT id FROM businesses WHERE uuid = ?1")?
-                    .query_row([business.as_bytes()], |row| row.get(0))?;
-                unknown.insert(Names::of(id))
+                unknown.insert(Names::of(business_key(connection, business)?))
             }
         };
         if names.remembered >= REMEMBERED {
@@ -69,13 +77,17 @@ impl<'a> SqliteBooks<'a> {
         Ok(SqliteBooks {
             connection,
             names,
+            business,
             now,
+            policy,
+            uncarried: HashMap::new(),
         })
     }
 
-    fn account_by_stable_name(&mut self, stable_name: &str) -> Result<Uuid, Error> {
+    /// The account with this stable name; one of the chart comes to life.
+    fn account_by_stable_name(&mut self, stable_name: &str) -> Result<Option<Uuid>, Error> {
         if let Some(&id) = self.names.accounts.get(stable_name) {
-            return Ok(id);
+            return Ok(Some(id));
         }
         let known = self
             .connection
@@ -86,6 +98,7 @@ impl<'a> SqliteBooks<'a> {
             .optional()?;
         let id = match known {
             Some(id) => id,
+            None if chart::kind_of(stable_name).is_none() => return Ok(None),
             None => {
                 let id = self.new_id();
                 self.insert_account(id, Some(stable_name))?;
@@ -94,18 +107,22 @@ impl<'a> SqliteBooks<'a> {
         };
         self.names.accounts.insert(stable_name.to_owned(), id);
         self.names.remembered += 1;
-        Ok(id)
+        Ok(Some(id))
     }
 
-    /// Registers an account that is named by id alone. The public API can't create accounts, so an id that is new to
-    /// the business is taken at its word.
-    fn account_by_own_id(&mut self, id: Uuid) -> Result<Uuid, Error> {
+    fn account_by_own_id(&mut self, id: Uuid) -> Result<Option<Uuid>, Error> {
         if !self.names.account_ids.contains(&id) {
-            self.insert_account(id, None)?;
+            let is_known = self
+                .connection
+                .prepare_cached("SELECT 1 FROM accounts WHERE business_id = ?1 AND id = ?2")?
+                .exists(params![self.names.business, id.as_bytes()])?;
+            if !is_known {
+                return Ok(None);
+            }
             self.names.account_ids.insert(id);
             self.names.remembered += 1;
         }
-        Ok(id)
+        Ok(Some(id))
     }
 
     fn insert_account(&self, id: Uuid, stable_name: Option<&str>) -> Result<(), Error> {
@@ -119,6 +136,33 @@ impl<'a> SqliteBooks<'a> {
                 id.as_bytes(),
                 stable_name,
                 self.now.as_microsecond()
+            ])?;
+        Ok(())
+    }
+
+    /// Keeps a new account of which everything is given.
+    pub(super) fn insert_whole_account(&self, account: &Account) -> Result<(), Error> {
+        let Class {
+            account_type,
+            normality,
+            subtype,
+        } = &account.kind.class;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO accounts (business_id, id, stable_name, created_at, name, account_number, account_type,
+                     normality, subtype)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                self.names.business,
+                account.id.as_bytes(),
+                account.stable_name,
+                self.now.as_microsecond(),
+                account.kind.name,
+                account.account_number,
+                account_type.to_string(),
+                normality.to_string(),
+                subtype,
             ])?;
         Ok(())
     }
@@ -138,9 +182,19 @@ impl<'a> SqliteBooks<'a> {
             .optional()?)
     }
 
-    /// Registers an invoice that is named by id. If the id was invented, it is the invoice's own from now on: whoever
-    /// names it relies on it.
-    fn invoice_by_own_id(&self, id: Uuid) -> Result<Uuid, Error> {
+    /// Registers an invoice that is named by id, where that is allowed. If the id was invented, it is the invoice's own
+    /// from now on: whoever names it relies on it.
+    fn invoice_by_own_id(&self, id: Uuid) -> Result<InvoiceName, Error> {
+        if self.policy.strict_invoices {
+            let is_known = self
+                .connection
+                .prepare_cached("SELECT 1 FROM invoices WHERE business_id = ?1 AND id = ?2")?
+                .exists(params![self.names.business, id.as_bytes()])?;
+            return Ok(match is_known {
+                true => InvoiceName::Is(id),
+                false => InvoiceName::Unknown,
+            });
+        }
         self.connection
             .prepare_cached(
                 "INSERT INTO invoices (business_id, id, invented, created_at) VALUES (?1, ?2, 0, ?3)
@@ -151,12 +205,15 @@ impl<'a> SqliteBooks<'a> {
                 id.as_bytes(),
                 self.now.as_microsecond()
             ])?;
-        Ok(id)
+        Ok(InvoiceName::Is(id))
     }
 
-    fn invoice_by_own_external_id(&mut self, external_id: &str) -> Result<Uuid, Error> {
+    fn invoice_by_own_external_id(&mut self, external_id: &str) -> Result<InvoiceName, Error> {
         if let Some(known) = self.invoice_by_external_id(external_id)? {
-            return Ok(known.id);
+            return Ok(InvoiceName::Is(known.id));
+        }
+        if self.policy.strict_invoices {
+            return Ok(InvoiceName::Unknown);
         }
         let id = self.new_id();
         self.connection
@@ -170,7 +227,7 @@ impl<'a> SqliteBooks<'a> {
                 external_id,
                 self.now.as_microsecond()
             ])?;
-        Ok(id)
+        Ok(InvoiceName::Is(id))
     }
 
     /// Gives an invoice, which may be new, an external id that no other has. One that it has already stays.
@@ -308,6 +365,8 @@ impl Names {
             business,
             accounts: HashMap::new(),
             account_ids: HashSet::new(),
+            last_entry: None,
+            closing_date: None,
             tags: HashMap::new(),
             remembered: 0,
         }
@@ -317,7 +376,7 @@ impl Names {
 impl Registry for SqliteBooks<'_> {
     type Error = Error;
 
-    fn account(&mut self, identifier: &AccountIdentifier) -> Result<Uuid, Error> {
+    fn account(&mut self, identifier: &AccountIdentifier) -> Result<Option<Uuid>, Error> {
         match identifier {
             AccountIdentifier::AccountId { id } => self.account_by_own_id(*id),
             AccountIdentifier::StableName { stable_name } => {
@@ -330,16 +389,19 @@ impl Registry for SqliteBooks<'_> {
         &mut self,
         id: Option<Uuid>,
         external_id: Option<&str>,
-    ) -> Result<Option<Uuid>, Error> {
+    ) -> Result<InvoiceName, Error> {
         Ok(match (id, external_id) {
-            // What is known of both was noted before.
-            (Some(id), Some(external_id)) => self
-                .invoice_by_external_id(external_id)?
-                .filter(|known| known.id == id)
-                .map(|known| known.id),
-            (Some(id), None) => Some(self.invoice_by_own_id(id)?),
-            (None, Some(external_id)) => Some(self.invoice_by_own_external_id(external_id)?),
-            (None, None) => None,
+            (Some(id), Some(external_id)) => match self.invoice_by_external_id(external_id)? {
+                // What is known of both was noted before.
+                Some(known) if known.id == id => InvoiceName::Is(id),
+                None if self.policy.strict_invoices && self.lacks_external_id(id)? => {
+                    InvoiceName::Unknown
+                }
+                _ => InvoiceName::Disagree,
+            },
+            (Some(id), None) => self.invoice_by_own_id(id)?,
+            (None, Some(external_id)) => self.invoice_by_own_external_id(external_id)?,
+            (None, None) => InvoiceName::Unknown,
         })
     }
 
@@ -371,7 +433,30 @@ impl Registry for SqliteBooks<'_> {
     }
 }
 
-/// The columns of a payment, in the order in which [`kept`] reads them and [`save`] binds them.
+/// The number that a business has in the store.
+pub(super) fn business_key(connection: &Connection, business: Uuid) -> Result<i64, Error> {
+    connection
+        .prepare_cached("SELECT id FROM businesses WHERE uuid = ?1")?
+        .query_row([business.as_bytes()], |row| row.get(0))
+        .optional()?
+        .ok_or(Error::NoBusiness(business))
+}
+
+/// Makes a business known.
+pub(super) fn register_business(
+    connection: &Connection,
+    business: Uuid,
+    now: Timestamp,
+) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "INSERT INTO businesses (uuid, created_at) VALUES (?1, ?2) ON CONFLICT (uuid) DO NOTHING",
+        )?
+        .execute(params![business.as_bytes(), now.as_microsecond()])?;
+    Ok(())
+}
+
+/// The columns of a payment, in the order in which [`save`] binds them.
 macro_rules! columns {
     () => {
         "id, external_id, paid_at, imported_at, method, amount, fee, processor, clearing_account, \
@@ -379,11 +464,30 @@ macro_rules! columns {
     };
 }
 
+/// What [`kept`] reads, in its order; with `count`, how many columns that are.
+macro_rules! kept_columns {
+    () => {
+        "key, in_payout, id, external_id, paid_at, imported_at, method, amount, fee, processor, clearing_account, \
+         prepayment_account, memo, reference_number, metadata, additional_fees, allocations, refunds, tags, document"
+    };
+    (count) => {
+        20
+    };
+}
+pub(super) use kept_columns;
+
+/// The columns of an account, in the order in which [`account`] reads them.
+macro_rules! account_columns {
+    () => {
+        "id, stable_name, account_number, name, account_type, normality, subtype"
+    };
+}
+
 impl Books for SqliteBooks<'_> {
     fn by_external_id(&mut self, external_id: &str) -> Result<Option<Kept>, Error> {
         let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT key, ",
-            columns!(),
+            "SELECT ",
+            kept_columns!(),
             " FROM payments WHERE business_id = ?1 AND external_id = ?2"
         ))?;
         let mut rows = statement.query(params![self.names.business, external_id])?;
@@ -392,8 +496,8 @@ impl Books for SqliteBooks<'_> {
 
     fn by_id(&mut self, id: Uuid) -> Result<Option<Kept>, Error> {
         let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT key, ",
-            columns!(),
+            "SELECT ",
+            kept_columns!(),
             " FROM payments WHERE id = ?2 AND business_id = ?1"
         ))?;
         let mut rows = statement.query(params![self.names.business, id.as_bytes()])?;
@@ -402,8 +506,8 @@ impl Books for SqliteBooks<'_> {
 
     fn by_key(&mut self, key: i64) -> Result<Kept, Error> {
         let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT key, ",
-            columns!(),
+            "SELECT ",
+            kept_columns!(),
             " FROM payments WHERE key = ?1"
         ))?;
         let mut rows = statement.query([key])?;
@@ -414,6 +518,10 @@ impl Books for SqliteBooks<'_> {
     }
 
     fn name_invoice(&mut self, id: Uuid, external_id: &str) -> Result<Option<Uuid>, Error> {
+        if self.policy.strict_invoices {
+            // Invoices have the names that they were created with.
+            return Ok(None);
+        }
         let Some(known) = self.invoice_by_external_id(external_id)? else {
             self.set_invoice_external_id(id, external_id)?;
             return Ok(None);
@@ -450,32 +558,176 @@ impl Books for SqliteBooks<'_> {
         Ok(keys)
     }
 
-    fn forget_invoice(&mut self, id: Uuid) -> Result<(), Error> {
-        self.connection
-            .prepare_cached("DELETE FROM invoices WHERE business_id = ?1 AND id = ?2")?
-            .execute(params![self.names.business, id.as_bytes()])?;
-        Ok(())
+    fn forget_invoice(&mut self, id: Uuid) -> Result<(i64, i64), Error> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "DELETE FROM invoices WHERE business_id = ?1 AND id = ?2 RETURNING paid, refunded",
+            )?
+            .query_row(params![self.names.business, id.as_bytes()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?)
+    }
+
+    fn pay_invoice(&mut self, id: Uuid, paid: i64, refunded: i64) -> Result<Option<Owed>, Error> {
+        // Less than before can always be paid. The last condition keeps the sum within 64 bits.
+        let changed = self
+            .connection
+            .prepare_cached(
+                "UPDATE invoices SET paid = paid + ?3, refunded = refunded + ?4
+                 WHERE business_id = ?1 AND id = ?2 AND (?3 <= 0 OR (
+                     voided_at IS NULL AND paid <= coalesce(total_amount, 9223372036854775807) - ?3))",
+            )?
+            .execute(params![self.names.business, id.as_bytes(), paid, refunded])?;
+        if changed == 1 {
+            return Ok(None);
+        }
+        let owed = self
+            .connection
+            .prepare_cached(
+                "SELECT total_amount, paid, voided_at IS NOT NULL FROM invoices
+                 WHERE business_id = ?1 AND id = ?2",
+            )?
+            .query_row(params![self.names.business, id.as_bytes()], |row| {
+                Ok(Owed {
+                    total: row.get(0)?,
+                    paid: row.get(1)?,
+                    is_void: row.get(2)?,
+                })
+            })?;
+        Ok(Some(owed))
     }
 
     fn account_by_id(&mut self, id: Uuid) -> Result<Account, Error> {
-        let stable_name = self
-            .connection
-            .prepare_cached("SELECT stable_name FROM accounts WHERE business_id = ?1 AND id = ?2")?
-            .query_row(params![self.names.business, id.as_bytes()], |row| {
-                row.get(0)
-            })?;
-        Ok(Account { id, stable_name })
+        account_by_id(self.connection, self.names.business, id)
     }
 
-    fn insert(&mut self, payment: &Payment, reply: &InvoicePayment) -> Result<String, Error> {
+    fn chart_account(&mut self, stable_name: &str) -> Result<Uuid, Error> {
+        self.account_by_stable_name(stable_name)?
+            .ok_or_else(|| Error::Corrupt(format!("the chart lacks {stable_name:?}")))
+    }
+
+    fn payouts_of(&mut self, kept: &Kept) -> Result<Vec<types::Payout>, Error> {
+        payouts::of_payment(self.connection, self.names.business, kept.key)
+    }
+
+    fn closing_date(&mut self) -> Result<Option<Timestamp>, Error> {
+        if let Some(known) = self.names.closing_date {
+            return Ok(known);
+        }
+        let closing_date: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT closing_date FROM businesses WHERE id = ?1")?
+            .query_row([self.names.business], |row| row.get(0))?;
+        let closing_date = closing_date.map(time).transpose()?;
+        self.names.closing_date = Some(closing_date);
+        Ok(closing_date)
+    }
+
+    fn posted(&mut self, key: i64) -> Result<Vec<Posted>, Error> {
+        journal::posted(self.connection, self.names.business, key)
+    }
+
+    fn post(
+        &mut self,
+        payment: Option<i64>,
+        entry: &Draft<Uuid>,
+        reversal_of: Option<i64>,
+    ) -> Result<(), Error> {
+        let business = self.names.business;
+        let last = match self.names.last_entry {
+            Some(last) => last,
+            None => journal::last_number(self.connection, business)?,
+        };
+        let number = last + 1;
+        self.names.last_entry = Some(number);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO journal_entries
+                 (business_id, number, entry_type, entry_at, posted_at, payment_key, source_id, reversal_of)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                business,
+                number,
+                entry.entry_type.name(),
+                entry.at.as_microsecond(),
+                self.now.as_microsecond(),
+                payment,
+                entry.source.as_bytes(),
+                reversal_of,
+            ])?;
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO journal_lines (business_id, entry, line, account_id, debit, credit)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        for (place, line) in (1_i64..).zip(&entry.lines) {
+            let (debit, credit) = match line.side {
+                Side::Debit => (line.amount, 0),
+                Side::Credit => (0, line.amount),
+            };
+            statement.execute(params![
+                business,
+                number,
+                place,
+                line.account.as_bytes(),
+                debit,
+                credit
+            ])?;
+            let sums = self.uncarried.entry(line.account).or_default();
+            sums.0 += i128::from(debit);
+            sums.1 += i128::from(credit);
+        }
+        Ok(())
+    }
+
+    fn carry_balances(&mut self) -> Result<(), Error> {
+        let mut statement = self.connection.prepare_cached(
+            "UPDATE accounts SET debits = debits + ?3, credits = credits + ?4
+             WHERE business_id = ?1 AND id = ?2
+             AND debits <= 9223372036854775807 - ?3 AND credits <= 9223372036854775807 - ?4",
+        )?;
+        for (account, (debits, credits)) in self.uncarried.drain() {
+            let carried = match (i64::try_from(debits), i64::try_from(credits)) {
+                (Ok(debits), Ok(credits)) => {
+                    statement.execute(params![
+                        self.names.business,
+                        account.as_bytes(),
+                        debits,
+                        credits
+                    ])? == 1
+                }
+                _ => false,
+            };
+            if !carried {
+                return Err(Error::Refused(vec![Refusal {
+                    code: "ledger-out-of-range",
+                    pointer: String::new(),
+                    message: format!(
+                        "What was ever posted to a ledger account would add up to more than {} cents, which the \
+                         ledger can't hold; mend the amounts.",
+                        i64::MAX
+                    ),
+                }]));
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        payment: &Payment,
+        reply: &InvoicePayment,
+    ) -> Result<(i64, String), Error> {
         let mut statement = self.connection.prepare_cached(concat!(
             "INSERT INTO payments (business_id, ",
             columns!(),
             ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
         ))?;
         let document = save(&mut statement, self.names.business, payment, reply)?;
-        self.link_invoices(self.connection.last_insert_rowid(), payment)?;
-        Ok(document)
+        let key = self.connection.last_insert_rowid();
+        self.link_invoices(key, payment)?;
+        Ok((key, document))
     }
 
     fn replace(
@@ -532,33 +784,75 @@ fn save(
     Ok(document)
 }
 
-/// Reads a row of `key` and the payment's columns.
-fn kept(row: &Row<'_>) -> Result<Kept, Error> {
-    let method: String = row.get(5)?;
+/// Reads a row of [`kept_columns`].
+pub(super) fn kept(row: &Row<'_>) -> Result<Kept, Error> {
     Ok(Kept {
         key: row.get(0)?,
+        in_payout: row.get(1)?,
         payment: Payment {
-            id: uuid(row, 1)?,
-            external_id: row.get(2)?,
-            paid_at: time(row.get(3)?)?,
-            imported_at: time(row.get(4)?)?,
-            method: method
-                .parse()
-                .map_err(|_| Error::Corrupt(format!("the method {method:?}")))?,
-            amount: row.get(6)?,
-            fee: row.get(7)?,
-            processor: row.get(8)?,
-            clearing_account: optional_uuid(row, 9)?,
-            prepayment_account: optional_uuid(row, 10)?,
-            memo: row.get(11)?,
-            reference_number: row.get(12)?,
-            metadata: from_json::<Metadata>(row, 13)?,
-            additional_fees: from_json(row, 14)?,
-            allocations: from_json(row, 15)?,
-            refunds: from_json(row, 16)?,
-            tags: from_json::<Tags>(row, 17)?,
+            id: uuid(row, 2)?,
+            external_id: row.get(3)?,
+            paid_at: time(row.get(4)?)?,
+            imported_at: time(row.get(5)?)?,
+            method: parsed(row, 6)?,
+            amount: row.get(7)?,
+            fee: row.get(8)?,
+            processor: row.get(9)?,
+            clearing_account: optional_uuid(row, 10)?,
+            prepayment_account: optional_uuid(row, 11)?,
+            memo: row.get(12)?,
+            reference_number: row.get(13)?,
+            metadata: from_json::<Metadata>(row, 14)?,
+            additional_fees: from_json(row, 15)?,
+            allocations: from_json(row, 16)?,
+            refunds: from_json(row, 17)?,
+            tags: from_json::<Tags>(row, 18)?,
         },
-        document: row.get(18)?,
+        document: row.get(19)?,
+    })
+}
+
+/// An account of a business.
+pub(super) fn account_by_id(
+    connection: &Connection,
+    business: i64,
+    id: Uuid,
+) -> Result<Account, Error> {
+    connection
+        .prepare_cached(concat!(
+            "SELECT ",
+            account_columns!(),
+            " FROM accounts WHERE business_id = ?1 AND id = ?2"
+        ))?
+        .query_row(params![business, id.as_bytes()], |row| Ok(account(row)))?
+}
+
+/// Reads a row of an account's columns.
+pub(super) fn account(row: &Row<'_>) -> Result<Account, Error> {
+    let stable_name: Option<String> = row.get(1)?;
+    let name: Option<String> = row.get(3)?;
+    let of_chart = stable_name.as_deref().and_then(chart::kind_of);
+    let kind = match (name, of_chart) {
+        (None, Some(kind)) => kind,
+        (Some(name), _) => AccountKind {
+            name,
+            class: Class {
+                account_type: parsed::<AccountType>(row, 4)?,
+                normality: parsed::<Normality>(row, 5)?,
+                subtype: row.get::<_, Option<String>>(6)?.map(Cow::Owned),
+            },
+        },
+        (None, None) => {
+            return Err(Error::Corrupt(format!(
+                "the account {stable_name:?}, of which nothing is known"
+            )));
+        }
+    };
+    Ok(Account {
+        id: uuid(row, 0)?,
+        stable_name,
+        account_number: row.get(2)?,
+        kind,
     })
 }
 
@@ -567,13 +861,13 @@ pub(super) fn uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
     row.get(column).map(Uuid::from_bytes)
 }
 
-fn optional_uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
+pub(super) fn optional_uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
     Ok(row
         .get::<_, Option<[u8; 16]>>(column)?
         .map(Uuid::from_bytes))
 }
 
-fn time(microseconds: i64) -> Result<Timestamp, Error> {
+pub(super) fn time(microseconds: i64) -> Result<Timestamp, Error> {
     Timestamp::from_microsecond(microseconds)
         .map_err(|_| Error::Corrupt(format!("the time {microseconds}")))
 }
@@ -592,6 +886,13 @@ fn json_object(metadata: &Metadata) -> Result<Option<String>, Error> {
         return Ok(None);
     }
     Ok(Some(serde_json::to_string(metadata)?))
+}
+
+/// A column that holds a value's name.
+fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> Result<T, Error> {
+    let name: String = row.get(column)?;
+    name.parse()
+        .map_err(|_| Error::Corrupt(format!("the name {name:?}")))
 }
 
 fn from_json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> Result<T, Error> {
@@ -625,9 +926,29 @@ mod tests {
         let text = |name: &str| Some(format!("{name} {n}"));
         let unsigned = u128::try_from(n).unwrap();
         let account = |books: &mut SqliteBooks<'_>, offset| {
-            books
-                .account_by_own_id(id(unsigned * 100 + offset))
-                .unwrap()
+            let id = id(unsigned * 100 + offset);
+            let account = Account {
+                id,
+                stable_name: None,
+                account_number: text("number"),
+                kind: AccountKind {
+                    name: format!("account {n} {offset}"),
+                    class: Class {
+                        account_type: AccountType::Asset,
+                        normality: Normality::Debit,
+                        subtype: None,
+                    },
+                },
+            };
+            books.insert_whole_account(&account).unwrap();
+            assert_eq!(books.account_by_id(id).unwrap(), account);
+            id
+        };
+        let invoice = |books: &mut SqliteBooks<'_>, offset| {
+            let id = id(unsigned * 100 + offset);
+            let name = books.invoice_by_own_id(id).unwrap();
+            assert_eq!(name, InvoiceName::Is(id));
+            id
         };
         let metadata = |name: &str| {
             let mut metadata = Metadata::new();
@@ -656,7 +977,7 @@ mod tests {
             clearing_account: Some(account(books, 2)),
             prepayment_account: Some(account(books, 3)),
             allocations: vec![Allocation {
-                target: Target::Invoice(books.invoice_by_own_id(id(unsigned * 100 + 4)).unwrap()),
+                target: Target::Invoice(invoice(books, 4)),
                 amount: n * 1_000 + 3,
                 notes: Notes {
                     metadata: metadata("allocation"),
@@ -718,15 +1039,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_and_a_changed_payment_are_kept_in_the_same_columns() {
-        let store = Store::open(&Database::Memory).unwrap();
+        let store = Store::open(&Database::Memory, Policy::default()).unwrap();
         let work = store.write(|unit| {
             let connection = unit.connection();
+            unit.register_business(id(9))?;
             let mut books = unit.books(id(9))?;
             for n in [1, 2] {
                 let given = payment(&mut books, n);
-                let shown = reply(&given, None);
+                let shown = reply(&given, None, Vec::new());
                 let document = match books.by_id(given.id)? {
-                    None => books.insert(&given, &shown)?,
+                    None => books.insert(&given, &shown)?.1,
                     Some(before) => books.replace(&before, &given, &shown)?,
                 };
                 let kept = books.by_id(given.id)?.unwrap();

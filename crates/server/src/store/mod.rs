@@ -5,7 +5,11 @@
 //! the writer's connection, so there its reads wait their turn among the writes.
 
 mod books;
+mod check;
+mod journal;
 mod list;
+mod local;
+mod payouts;
 mod schema;
 mod writer;
 
@@ -14,6 +18,7 @@ use std::sync::Arc;
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use uuid::Uuid;
 
 pub(crate) use self::list::{Filter, ListQuery, Position};
 use self::writer::Writer;
@@ -23,6 +28,13 @@ use crate::domain::resolve::Refusal;
 
 /// Connections that read. Reads are short, so a few serve many clients.
 const READERS: u32 = 4;
+
+/// What the books take from requests beyond the documented rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// Whether an invoice has to be created before it is named.
+    pub(crate) strict_invoices: bool,
+}
 
 /// The open database.
 #[derive(Debug)]
@@ -43,6 +55,11 @@ pub(crate) enum OpenError {
         "the file can't be used with a write-ahead log (its journal mode stays {0:?}); put it on a local disk"
     )]
     NoWal(String),
+    #[error(
+        "it was written by another release (its schema has version {found}, this release's has {expected}); `serve` and \
+         `import` bring an older one up to date"
+    )]
+    Version { found: i64, expected: i64 },
     #[error("its schema can't be brought up to date")]
     Migrate(#[from] rusqlite_migration::Error),
     #[error(transparent)]
@@ -55,7 +72,8 @@ pub(crate) enum OpenError {
     Thread(#[from] std::io::Error),
 }
 
-/// Why a request to the store failed. Only [`Error::Refused`] and [`Error::NoPayment`] are the client's affair.
+/// Why a request to the store failed. Only [`Error::Refused`], [`Error::NoPayment`] and [`Error::NoBusiness`] are the
+/// client's affair.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The books refuse the request, for at least one reason.
@@ -64,6 +82,9 @@ pub(crate) enum Error {
     /// The payment that the request is about doesn't exist.
     #[error("there is no such payment")]
     NoPayment,
+    /// The business that the request is about doesn't exist.
+    #[error("there is no business {0}")]
+    NoBusiness(Uuid),
     #[error("the database failed")]
     Sqlite(#[from] rusqlite::Error),
     /// The transaction that the request was part of was lost, so nothing of it was kept.
@@ -96,6 +117,7 @@ impl Error {
             Error::Readers(_) | Error::Closed => return true,
             Error::Refused(_)
             | Error::NoPayment
+            | Error::NoBusiness(_)
             | Error::Json(_)
             | Error::Corrupt(_)
             | Error::Panicked(_) => return false,
@@ -109,22 +131,22 @@ impl Error {
 
 impl Store {
     /// Opens the database, creates or migrates its schema and starts the thread that writes. Blocks on the disk.
-    pub(crate) fn open(database: &Database) -> Result<Store, OpenError> {
+    pub(crate) fn open(database: &Database, policy: Policy) -> Result<Store, OpenError> {
         match database {
             Database::Memory => {
                 let mut connection = Connection::open_in_memory()?;
                 schema::configure(&connection)?;
                 schema::migrate(&mut connection)?;
                 Ok(Store {
-                    writer: Writer::start(connection)?,
+                    writer: Writer::start(connection, policy)?,
                     readers: None,
                 })
             }
-            Database::File(path) => Store::open_file(path),
+            Database::File(path) => Store::open_file(path, policy),
         }
     }
 
-    fn open_file(path: &Path) -> Result<Store, OpenError> {
+    fn open_file(path: &Path, policy: Policy) -> Result<Store, OpenError> {
         let path = plain_name(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
@@ -146,7 +168,7 @@ impl Store {
             .test_on_check_out(false)
             .build(manager)?;
         Ok(Store {
-            writer: Writer::start(connection)?,
+            writer: Writer::start(connection, policy)?,
             readers: Some(readers),
         })
     }
@@ -181,6 +203,26 @@ impl Store {
             Ok(result) => result,
             Err(error) => Err(Error::Panicked(error.to_string())),
         }
+    }
+
+    /// Checks the books of all businesses. Gives a line for each fault.
+    pub(crate) async fn check(&self) -> Result<Vec<String>, Error> {
+        self.read(check::check).await
+    }
+
+    /// Checks the books in a file, as they are: nothing is written or migrated.
+    pub(crate) fn check_file(path: &Path) -> Result<Result<Vec<String>, Error>, OpenError> {
+        let path = plain_name(path)?;
+        let mut connection = Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        schema::configure(&connection)?;
+        connection.pragma_update(None, "query_only", true)?;
+        schema::check(&connection)?;
+        schema::check_version(&connection)?;
+        let snapshot = connection.transaction()?;
+        Ok(check::check(&snapshot))
     }
 
     /// Finishes what was taken and closes the database; later requests get [`Error::Closed`].
@@ -222,7 +264,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         // A name that would be something else as a URI.
         let path = directory.path().join("file:payments.db?mode=memory");
-        let store = Store::open(&Database::File(path.clone())).unwrap();
+        let store = Store::open(&Database::File(path.clone()), Policy::default()).unwrap();
         assert!(path.exists());
         // 2 is FULL.
         let expected = (2, 1, "wal".to_owned());
@@ -239,7 +281,7 @@ mod tests {
     #[test]
     fn names_that_sqlite_gives_a_meaning_are_refused() {
         for name in [":memory:", ""] {
-            let result = Store::open(&Database::File(name.into()));
+            let result = Store::open(&Database::File(name.into()), Policy::default());
             assert!(
                 matches!(result, Err(OpenError::Name(_))),
                 "{name:?}: {result:?}"

@@ -1,15 +1,36 @@
 //! Opening a database: settings, identity and migrations.
 
-use rusqlite::Connection;
-use rusqlite_migration::{M, Migrations};
+use std::collections::HashMap;
 
-use super::OpenError;
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, params};
+use rusqlite_migration::{HookError, M, Migrations};
+
+use super::books::{SqliteBooks, uuid};
+use super::{Error, OpenError, Policy};
+use crate::domain::books::{Books, show};
+use crate::domain::chart;
+use crate::domain::consequences;
+use crate::domain::payment::whole_microseconds;
 
 /// Marks a SQLite file as this server's, so that another program's database isn't taken and changed ("LAYP").
 const APPLICATION_ID: i32 = 0x4c41_5950;
 
+/// The version that the migrations lead to.
+const VERSION: i64 = 2;
+
 /// Applied in this order, each once. Never changed after a release, only added to.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/001-payments.sql"))];
+fn migrations() -> Migrations<'static> {
+    Migrations::new(vec![
+        M::up(include_str!("migrations/001-payments.sql")),
+        M::up_with_hook(
+            include_str!("migrations/002-ledger.sql"),
+            |transaction: &Transaction<'_>| {
+                post_what_is_there(transaction).map_err(|error| HookError::Hook(chain(&error)))
+            },
+        ),
+    ])
+}
 
 /// Statements are built from a handful of fixed texts; this many of them stay prepared on each connection.
 const STATEMENT_CACHE: usize = 128;
@@ -69,8 +90,94 @@ pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     check(connection)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
+    migrations().to_latest(connection)?;
     Ok(())
+}
+
+/// Refuses a file whose schema isn't of this release. Changes nothing.
+pub(super) fn check_version(connection: &Connection) -> Result<(), OpenError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found == VERSION {
+        Ok(())
+    } else {
+        Err(OpenError::Version {
+            found,
+            expected: VERSION,
+        })
+    }
+}
+
+/// Posts the payments that were recorded before there was a ledger, and pays their invoices.
+fn post_what_is_there(connection: &Connection) -> Result<(), Error> {
+    // Any account was taken at its word then; of those outside of the chart nothing is known but how they were named.
+    let mut statement = connection.prepare("SELECT business_id, id, stable_name FROM accounts")?;
+    let accounts = statement
+        .query_map([], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                uuid(row, 1)?,
+                row.get::<_, Option<String>>(2)?,
+            ))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    for (business, id, stable_name) in accounts {
+        if stable_name.as_deref().and_then(chart::kind_of).is_none() {
+            let name = match &stable_name {
+                Some(stable_name) => chart::for_people(stable_name),
+                None => format!("Account {id}"),
+            };
+            connection.execute(
+                "UPDATE accounts SET name = ?3, account_type = 'UNKNOWN', normality = 'DEBIT'
+                 WHERE business_id = ?1 AND id = ?2",
+                params![business, id.as_bytes(), name],
+            )?;
+        }
+    }
+    let now = whole_microseconds(Timestamp::now());
+    let mut names = HashMap::new();
+    let businesses = connection
+        .prepare("SELECT uuid, id FROM businesses ORDER BY id")?
+        .query_map([], |row| Ok((uuid(row, 0)?, row.get::<_, i64>(1)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    for (business, key) in businesses {
+        let keys = connection
+            .prepare("SELECT key FROM payments WHERE business_id = ?1 ORDER BY key")?
+            .query_map([key], |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        let mut books =
+            SqliteBooks::open(connection, &mut names, business, now, Policy::default())?;
+        for key in keys {
+            let kept = books.by_key(key)?;
+            let mut refusals = Vec::new();
+            let postings = consequences::of(&mut books, None, &kept.payment, &mut refusals)?;
+            if !refusals.is_empty() {
+                return Err(refusals.into());
+            }
+            let reply = show(&mut books, Some(&kept), &kept.payment)?;
+            books.replace(&kept, &kept.payment, &reply)?;
+            consequences::post(&mut books, key, &postings)?;
+        }
+        books.carry_balances()?;
+    }
+    Ok(())
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    if let Error::Refused(refusals) = error {
+        for refusal in refusals {
+            text.push_str(": ");
+            text.push_str(&refusal.message);
+        }
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -79,7 +186,10 @@ mod tests {
 
     #[test]
     fn migrations_are_well_formed() {
-        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+        migrations().validate().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        check_version(&connection).unwrap();
     }
 
     #[test]
@@ -93,6 +203,44 @@ mod tests {
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .unwrap();
         assert_eq!(tables, 1);
+    }
+
+    #[test]
+    fn payments_from_before_the_ledger_are_posted() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        configure(&connection).unwrap();
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        migrations().to_version(&mut connection, 1).unwrap();
+        // As the release before the ledger wrote it: the account isn't in the chart.
+        connection
+            .execute_batch(
+                r#"INSERT INTO businesses VALUES (1, x'00000000000000000000000000000001', 0);
+                INSERT INTO accounts VALUES (1, x'00000000000000000000000000000002', 'PETTY_BOX', 0);
+                INSERT INTO invoices VALUES (1, x'00000000000000000000000000000003', 'invoice-1', 1, 0);
+                INSERT INTO payments
+                    (key, business_id, id, external_id, paid_at, imported_at, method, amount, fee, clearing_account,
+                     allocations, document)
+                VALUES (7, 1, x'00000000000000000000000000000004', 'payment-1', 0, 0, 'CASH', 100, 3,
+                     x'00000000000000000000000000000002',
+                     '[{"target":{"invoice":"00000000-0000-0000-0000-000000000003"},"amount":60}]', '{}');
+                INSERT INTO payment_invoices VALUES (1, x'00000000000000000000000000000003', 7);"#,
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(
+            super::super::check::check(&connection).unwrap(),
+            Vec::<String>::new()
+        );
+        let (paid, debits): (i64, i64) = connection
+            .query_row(
+                "SELECT paid, debits FROM invoices, accounts WHERE stable_name = 'PETTY_BOX'",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!((paid, debits), (60, 97));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::Error;
-use super::books::{Names, SqliteBooks};
+use super::books::{self, Names, SqliteBooks};
+use super::{Error, Policy};
 use crate::domain::payment::whole_microseconds;
 
 /// Requests that may wait. Beyond it a request waits before it enters the queue, which slows its client down.
@@ -49,6 +49,7 @@ pub(crate) struct Unit<'a> {
     connection: &'a Connection,
     names: &'a mut HashMap<Uuid, Names>,
     now: Timestamp,
+    policy: Policy,
 }
 
 impl<'a> Unit<'a> {
@@ -57,23 +58,29 @@ impl<'a> Unit<'a> {
         self.connection
     }
 
-    /// The books of a business, which comes to be known by this.
+    /// Makes a business known.
+    pub(crate) fn register_business(&self, business: Uuid) -> Result<(), Error> {
+        books::register_business(self.connection, business, self.now)
+    }
+
+    /// The books of a business.
     pub(crate) fn books(&mut self, business: Uuid) -> Result<SqliteBooks<'_>, Error> {
         if self.names.len() >= REMEMBERED && !self.names.contains_key(&business) {
             self.names.clear();
         }
-        SqliteBooks::open(self.connection, self.names, business, self.now)
+        SqliteBooks::open(self.connection, self.names, business, self.now, self.policy)
     }
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Writer, std::io::Error> {
+    pub(super) fn start(connection: Connection, policy: Policy) -> Result<Writer, std::io::Error> {
         let (queue, messages) = mpsc::channel(QUEUE);
         let session = Session {
             connection,
             names: HashMap::new(),
             data_version: None,
             last_now: Timestamp::MIN,
+            policy,
         };
         let thread = thread::Builder::new()
             .name("payments-writer".to_owned())
@@ -181,6 +188,7 @@ struct Session {
     /// Tells whether another process wrote since; see SQLite's `PRAGMA data_version`.
     data_version: Option<i64>,
     last_now: Timestamp,
+    policy: Policy,
 }
 
 impl Session {
@@ -261,6 +269,7 @@ impl Session {
             connection: &self.connection,
             names: &mut self.names,
             now: self.last_now,
+            policy: self.policy,
         };
         let keep = job.run(&mut unit);
         if self.connection.is_autocommit() {
@@ -311,7 +320,7 @@ mod tests {
     use crate::config::Database;
 
     fn store() -> Store {
-        Store::open(&Database::Memory).unwrap()
+        Store::open(&Database::Memory, Policy::default()).unwrap()
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -337,9 +346,9 @@ mod tests {
     fn a_failing_request_takes_back_its_own_work_only() {
         runtime().block_on(async {
             let store = store();
-            let good = store.write(|unit| unit.books(Uuid::from_u128(1)).map(drop));
+            let good = store.write(|unit| unit.register_business(Uuid::from_u128(1)));
             let bad = store.write(|unit| {
-                unit.books(Uuid::from_u128(2)).map(drop)?;
+                unit.register_business(Uuid::from_u128(2))?;
                 Err::<(), _>(Error::NoPayment)
             });
             let (good, bad) = tokio::join!(good, bad);
@@ -355,7 +364,7 @@ mod tests {
             let store = store();
             let result = store
                 .write(|unit| {
-                    unit.books(Uuid::from_u128(1)).map(drop)?;
+                    unit.register_business(Uuid::from_u128(1))?;
                     if businesses_in(unit) == 1 {
                         panic!("on purpose");
                     }
@@ -365,7 +374,7 @@ mod tests {
             assert!(matches!(&result, Err(Error::Panicked(text)) if text == "on purpose"));
             assert_eq!(businesses(&store).await, 0);
             store
-                .write(|unit| unit.books(Uuid::from_u128(1)).map(drop))
+                .write(|unit| unit.register_business(Uuid::from_u128(1)))
                 .await
                 .unwrap();
             assert_eq!(businesses(&store).await, 1);
@@ -397,7 +406,7 @@ mod tests {
             let (go, wait) = std::sync::mpsc::channel::<()>();
             let first = store.write(move |unit| {
                 wait.recv().unwrap();
-                unit.books(Uuid::from_u128(1)).map(drop)
+                unit.register_business(Uuid::from_u128(1))
             });
             let breaking = store.write(break_commit);
             let refused = store.write(|_| Err::<(), _>(Error::NoPayment));
@@ -415,7 +424,7 @@ mod tests {
             assert_eq!(businesses(&store).await, 0);
             // The names of the lost transaction are forgotten, so the business is registered anew.
             store
-                .write(|unit| unit.books(Uuid::from_u128(1)).map(drop))
+                .write(|unit| unit.register_business(Uuid::from_u128(1)))
                 .await
                 .unwrap();
             assert_eq!(businesses(&store).await, 1);
@@ -428,7 +437,7 @@ mod tests {
             let store = store();
             let result = store
                 .write(|unit| {
-                    unit.books(Uuid::from_u128(1)).map(drop)?;
+                    unit.register_business(Uuid::from_u128(1))?;
                     // What SQLite does by itself after some errors.
                     unit.connection().execute_batch("ROLLBACK")?;
                     Ok(())
@@ -444,15 +453,15 @@ mod tests {
         runtime().block_on(async {
             let directory = tempfile::tempdir().unwrap();
             let database = Database::File(directory.path().join("payments.db"));
-            let store = Store::open(&database).unwrap();
-            let writes =
-                (1..=20).map(|n| store.write(move |unit| unit.books(Uuid::from_u128(n)).map(drop)));
+            let store = Store::open(&database, Policy::default()).unwrap();
+            let writes = (1..=20)
+                .map(|n| store.write(move |unit| unit.register_business(Uuid::from_u128(n))));
             let (results, ()) = tokio::join!(futures_util::future::join_all(writes), store.close());
             assert!(results.iter().all(Result::is_ok), "{results:?}");
-            let late = store.write(|unit| unit.books(Uuid::from_u128(100)).map(drop));
+            let late = store.write(|unit| unit.register_business(Uuid::from_u128(100)));
             assert!(matches!(late.await, Err(Error::Closed)));
             drop(store);
-            let reopened = Store::open(&database).unwrap();
+            let reopened = Store::open(&database, Policy::default()).unwrap();
             assert_eq!(businesses(&reopened).await, 20);
         });
     }

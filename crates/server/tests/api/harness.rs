@@ -154,7 +154,7 @@ impl Reply {
 }
 
 pub(crate) fn config(database: Database) -> Config {
-    Config::new(database, Token::new(TOKEN).unwrap())
+    Config::new(database, Token::new(TOKEN).unwrap()).business(BUSINESS.parse().unwrap())
 }
 
 pub(crate) async fn send(request: reqwest::RequestBuilder) -> Reply {

@@ -57,13 +57,15 @@ async fn the_default_is_the_order_of_payment() {
 }
 
 #[tokio::test]
-async fn an_unknown_business_has_no_payments() {
+async fn an_unknown_business_is_told() {
     let server = filled().await;
     let url = server.payments_url().replace("738ec216", "00000000");
-    let reply = send(server.client.get(url).bearer_auth(crate::harness::TOKEN))
-        .await
-        .ok();
-    assert_eq!(reply.body["data"], json!([]));
+    let reply = send(server.client.get(url).bearer_auth(crate::harness::TOKEN)).await;
+    assert_eq!(
+        reply.faults(404),
+        [(String::new(), "business-unknown".to_owned())]
+    );
+    assert_eq!(reply.body["errors"][0]["error_enum"], "SpecifiedIdNotFound");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! `record_invoice_payment`: what is created, what a repetition does, and the reply's form.
 
+use layer_payments_server::Database;
 use layer_payments_types::{InvoicePayment, InvoicePaymentReply};
 use serde_json::{Value, json};
 
-use crate::harness::{BUSINESS, INVOICE, Reply, TestServer, payment, send, with};
+use crate::harness::{BUSINESS, INVOICE, Reply, TestServer, config, payment, send, with};
 
 /// The request of the documentation's record page.
 fn documented_request() -> Value {
@@ -383,11 +384,11 @@ async fn identical_requests_at_the_same_moment_create_one_payment() {
 
 #[tokio::test]
 async fn external_ids_are_unique_in_a_business_only() {
-    let server = TestServer::memory().await;
+    let second = "11111111-2222-3333-4444-555555555555";
+    let config = config(Database::Memory).business(second.parse().unwrap());
+    let server = TestServer::start(config).await;
     server.record(&payment("p")).await.ok();
-    let other = server
-        .payments_url()
-        .replace(BUSINESS, "11111111-2222-3333-4444-555555555555");
+    let other = server.payments_url().replace(BUSINESS, second);
     let request = server
         .client
         .post(other)
@@ -406,7 +407,6 @@ async fn accounts_and_invoices_are_registered_once() {
             json!({
                 "method": "CREDIT_BALANCE",
                 "redemption_account": {"type": "StableName", "stable_name": "UNEARNED_REVENUE"},
-                "payment_clearing_account_identifier": {"type": "AccountId", "id": INVOICE},
                 "invoice_payments": [
                     {"invoice_external_id": "invoice-1", "amount": 10},
                     {"account": {"type": "StableName", "stable_name": "UNEARNED_REVENUE"}, "amount": 20,
@@ -438,10 +438,58 @@ async fn accounts_and_invoices_are_registered_once() {
     assert_eq!(ledger["transaction_tags"][0]["value"], "v");
     assert_eq!(ledger["payment_id"], first.id());
     assert!(ledger.get("amount_net_of_refunds").is_none());
-    // An account known by id alone is shown with what is known.
-    let clearing = &data["payment_clearing_account"];
-    assert_eq!(clearing["id"], json!({"type": "AccountId", "id": INVOICE}));
-    assert_eq!(clearing["stable_name"], Value::Null);
+}
+
+#[tokio::test]
+async fn accounts_that_the_business_does_not_have_are_refused_where_they_are_named() {
+    let server = TestServer::memory().await;
+    let by_id = json!({"type": "AccountId", "id": INVOICE});
+    let by_name = json!({"type": "StableName", "stable_name": "PETTY_BOX"});
+    let request = with(
+        payment("p"),
+        json!({
+            "method": "CREDIT_BALANCE",
+            "redemption_account": by_id,
+            "payment_clearing_account_identifier": by_name,
+            "additional_fees": [{"account": {"type": "StableName", "stable_name": "BANK_FEES"}, "fee_amount": 1},
+                                {"account": by_name, "fee_amount": 1}],
+            "invoice_payments": [{"account": by_id, "amount": 1}],
+            "dedicated_refunds": [{
+                "account_identifier": by_name,
+                "line_items": [{"amount": 1, "account_identifier": by_id, "prepayment_account_identifier": by_id}],
+                "refunded_payment_fees": [{"account": by_id, "fee_amount": 1}],
+                "payment_clearing_account_identifier": by_id,
+            }],
+        }),
+    );
+    let places = [
+        "/payment_clearing_account_identifier",
+        "/redemption_account",
+        "/additional_fees/1/account",
+        "/invoice_payments/0/account",
+        "/dedicated_refunds/0/account_identifier",
+        "/dedicated_refunds/0/line_items/0/account_identifier",
+        "/dedicated_refunds/0/line_items/0/prepayment_account_identifier",
+        "/dedicated_refunds/0/refunded_payment_fees/0/account",
+        "/dedicated_refunds/0/payment_clearing_account_identifier",
+    ];
+    let expected = |prefix: &str| {
+        let mut expected: Vec<_> = places
+            .iter()
+            .map(|place| (format!("{prefix}{place}"), "account-unknown".to_owned()))
+            .collect();
+        expected.sort();
+        expected
+    };
+    let sorted = |reply: Reply| {
+        let mut faults = reply.faults(400);
+        faults.sort();
+        faults
+    };
+    assert_eq!(sorted(server.record(&request).await), expected(""));
+    let bulk = json!([payment("q"), request]);
+    assert_eq!(sorted(server.bulk(&bulk).await), expected("/1"));
+    assert!(server.listed("").await.is_empty());
 }
 
 #[tokio::test]

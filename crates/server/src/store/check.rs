@@ -1,0 +1,357 @@
+//! The books check: whatever can be worked out from something else is worked out anew and compared.
+//!
+//! - Each journal entry balances, and the numbers of a business's entries count from 1 without a gap.
+//! - A reversal undoes another entry exactly, line by line, and none is undone twice.
+//! - Each account's debits and credits are the sums of its lines.
+//! - Each payment has exactly the entries that the posting rules give for it, and the document that replies show.
+//! - Each invoice's paid and refunded amounts are the sums over its payments, and not above its total.
+//! - Nothing refers to what isn't there: SQLite's own check of foreign keys, and its check of the file.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::books::{account_by_id, kept, kept_columns, uuid};
+use super::{Error, journal, payouts};
+use crate::domain::books::Kept;
+use crate::domain::ledger::{self, Account, Draft, Line, Side};
+use crate::domain::reply::reply;
+
+/// Faults are collected up to this number; a broken book has more than anybody reads.
+const MOST_FAULTS: usize = 1_000;
+
+/// Debits and credits.
+type Sums = (i128, i128);
+
+/// Checks the books of all businesses. Gives a line for each fault. The connection has to be in a transaction if others
+/// write meanwhile.
+pub(super) fn check(connection: &Connection) -> Result<Vec<String>, Error> {
+    let mut faults = Faults(Vec::new());
+    check_file(connection, &mut faults)?;
+    let mut statement = connection.prepare("SELECT id, uuid FROM businesses ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let business = Business {
+            connection,
+            key: row.get(0)?,
+            id: uuid(row, 1)?,
+        };
+        business.check_journal(&mut faults)?;
+        business.check_payments(&mut faults)?;
+    }
+    Ok(faults.0)
+}
+
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn add(&mut self, business: Uuid, fault: impl std::fmt::Display) {
+        self.push(format!("business {business}: {fault}"));
+    }
+
+    fn push(&mut self, fault: String) {
+        match self.0.len() {
+            MOST_FAULTS => self
+                .0
+                .push("there are more faults, which are not listed".to_owned()),
+            more if more > MOST_FAULTS => {}
+            _ => self.0.push(fault),
+        }
+    }
+}
+
+/// What SQLite itself finds.
+fn check_file(connection: &Connection, faults: &mut Faults) -> Result<(), Error> {
+    let mut statement = connection.prepare("PRAGMA integrity_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let found: String = row.get(0)?;
+        if found != "ok" {
+            faults.push(format!("the file: {found}"));
+        }
+    }
+    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        faults.push(format!("a row of {table} refers to none of {parent}"));
+    }
+    Ok(())
+}
+
+struct Business<'a> {
+    connection: &'a Connection,
+    key: i64,
+    id: Uuid,
+}
+
+impl Business<'_> {
+    fn check_journal(&self, faults: &mut Faults) -> Result<(), Error> {
+        let mut statement = self.connection.prepare(
+            "SELECT number, reversal_of, entry_at FROM journal_entries WHERE business_id = ?1 ORDER BY number",
+        )?;
+        let mut rows = statement.query([self.key])?;
+        let mut sums: HashMap<Uuid, Sums> = HashMap::new();
+        let mut expected = 1;
+        while let Some(row) = rows.next()? {
+            let number: i64 = row.get(0)?;
+            if number != expected {
+                faults.add(
+                    self.id,
+                    format_args!("entry {number} follows entry {}", expected - 1),
+                );
+            }
+            expected = number + 1;
+            let lines = journal::lines(self.connection, self.key, number)?;
+            let mut entry: Sums = (0, 0);
+            for line in &lines {
+                let account = sums.entry(line.account).or_default();
+                for sums in [account, &mut entry] {
+                    match line.side {
+                        Side::Debit => sums.0 += i128::from(line.amount),
+                        Side::Credit => sums.1 += i128::from(line.amount),
+                    }
+                }
+            }
+            if entry.0 != entry.1 {
+                faults.add(
+                    self.id,
+                    format_args!(
+                        "entry {number} doesn't balance: debits {}, credits {}",
+                        entry.0, entry.1
+                    ),
+                );
+            }
+            if lines.is_empty() {
+                faults.add(self.id, format_args!("entry {number} has no lines"));
+            }
+            if let Some(undone) = row.get::<_, Option<i64>>(1)? {
+                self.check_reversal(number, undone, row.get(2)?, &lines, faults)?;
+            }
+        }
+        self.check_balances(&mut sums, faults)
+    }
+
+    fn check_reversal(
+        &self,
+        number: i64,
+        undone: i64,
+        entry_at: i64,
+        lines: &[Line<Uuid>],
+        faults: &mut Faults,
+    ) -> Result<(), Error> {
+        let original: Option<(i64, Option<i64>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT entry_at, reversal_of FROM journal_entries WHERE business_id = ?1 AND number = ?2",
+            )?
+            .query_row(params![self.key, undone], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let mut undone_lines = journal::lines(self.connection, self.key, undone)?;
+        for line in &mut undone_lines {
+            line.side = line.side.other();
+        }
+        if original != Some((entry_at, None)) || undone_lines != lines {
+            faults.add(
+                self.id,
+                format_args!("entry {number} doesn't undo entry {undone} exactly"),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_balances(
+        &self,
+        sums: &mut HashMap<Uuid, Sums>,
+        faults: &mut Faults,
+    ) -> Result<(), Error> {
+        let mut statement = self.connection.prepare(
+            "SELECT id, debits, credits FROM accounts WHERE business_id = ?1 ORDER BY id",
+        )?;
+        let mut rows = statement.query([self.key])?;
+        while let Some(row) = rows.next()? {
+            let id = uuid(row, 0)?;
+            let stored: Sums = (row.get::<_, i64>(1)?.into(), row.get::<_, i64>(2)?.into());
+            let posted = sums.remove(&id).unwrap_or_default();
+            if stored != posted {
+                faults.add(
+                    self.id,
+                    format_args!(
+                        "account {id} has debits {} and credits {}, but its lines add up to {} and {}",
+                        stored.0, stored.1, posted.0, posted.1
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_payments(&self, faults: &mut Faults) -> Result<(), Error> {
+        let mut statement = self.connection.prepare(concat!(
+            "SELECT ",
+            kept_columns!(),
+            ", is_matched FROM payments WHERE business_id = ?1 ORDER BY key"
+        ))?;
+        let mut rows = statement.query([self.key])?;
+        let mut invoices: HashMap<Uuid, Sums> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let is_matched = row.get(kept_columns!(count))?;
+            let kept = kept(row)?;
+            self.check_payment(&kept, is_matched, faults)?;
+            for part in ledger::parts(&kept.payment) {
+                let sums = invoices.entry(part.invoice).or_default();
+                sums.0 += i128::from(part.paid);
+                sums.1 += i128::from(part.refunded);
+            }
+        }
+        self.check_invoices(&mut invoices, faults)
+    }
+
+    fn check_payment(
+        &self,
+        kept: &Kept,
+        is_matched: bool,
+        faults: &mut Faults,
+    ) -> Result<(), Error> {
+        let payment = &kept.payment;
+        let id = payment.id;
+        let posted: Vec<Draft<Uuid>> = journal::posted(self.connection, self.key, kept.key)?
+            .into_iter()
+            .map(|posted| posted.entry)
+            .collect();
+        match self.entries(kept)? {
+            Some(mut entries) => {
+                // An update posts anew what changed, so the order isn't that of the rules.
+                let mut posted = posted;
+                for list in [&mut entries, &mut posted] {
+                    list.sort_by_key(|entry| (entry.entry_type.name(), entry.source));
+                }
+                if entries != posted {
+                    faults.add(
+                        self.id,
+                        format_args!("payment {id} has other entries than the posting rules give"),
+                    );
+                }
+            }
+            None => faults.add(
+                self.id,
+                format_args!("payment {id} can't be posted by the posting rules"),
+            ),
+        }
+        let clearing = payment
+            .clearing_account
+            .map(|account| account_by_id(self.connection, self.key, account))
+            .transpose()?;
+        let payouts = payouts::of_payment(self.connection, self.key, kept.key)?;
+        if kept.in_payout == payouts.is_empty() {
+            faults.add(
+                self.id,
+                format_args!("payment {id} is marked wrongly as to payouts"),
+            );
+        }
+        let matched_itself = self
+            .connection
+            .prepare_cached("SELECT 1 FROM matches WHERE business_id = ?1 AND payment_key = ?2")?
+            .exists(params![self.key, kept.key])?;
+        let matched_payout = payouts.iter().any(|payout| !payout.match_.is_null());
+        if is_matched != (matched_itself || matched_payout) {
+            faults.add(
+                self.id,
+                format_args!("payment {id} is marked wrongly as to matches"),
+            );
+        }
+        let document = serde_json::to_string(&reply(payment, clearing.as_ref(), payouts))?;
+        if document != kept.document {
+            faults.add(
+                self.id,
+                format_args!("payment {id} is shown otherwise than it is kept"),
+            );
+        }
+        let linked = self
+            .connection
+            .prepare_cached(
+                "SELECT invoice_id FROM payment_invoices WHERE business_id = ?1 AND payment_key = ?2",
+            )?
+            .query_map(params![self.key, kept.key], |row| uuid(row, 0))?
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        if linked != payment.invoices().collect() {
+            faults.add(
+                self.id,
+                format_args!("payment {id} is found under other invoices than it is allocated to"),
+            );
+        }
+        Ok(())
+    }
+
+    /// The entries that the posting rules give for a payment.
+    fn entries(&self, kept: &Kept) -> Result<Option<Vec<Draft<Uuid>>>, Error> {
+        let Ok(drafts) = ledger::drafts(&kept.payment) else {
+            return Ok(None);
+        };
+        let mut entries = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let entry = draft.resolved(|account| match account {
+                Account::Given(id) => Ok(id),
+                // An account that isn't there is in no line either, so nil makes a difference.
+                Account::Named(stable_name) => self.chart_account(&stable_name),
+            })?;
+            match entry {
+                Some(entry) => entries.push(entry),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(entries))
+    }
+
+    fn chart_account(&self, stable_name: &str) -> Result<Uuid, Error> {
+        let id = self
+            .connection
+            .prepare_cached("SELECT id FROM accounts WHERE business_id = ?1 AND stable_name = ?2")?
+            .query_row(params![self.key, stable_name], |row| uuid(row, 0))
+            .optional()?;
+        Ok(id.unwrap_or_default())
+    }
+
+    fn check_invoices(
+        &self,
+        sums: &mut HashMap<Uuid, Sums>,
+        faults: &mut Faults,
+    ) -> Result<(), Error> {
+        let mut statement = self.connection.prepare(
+            "SELECT id, paid, refunded, total_amount FROM invoices WHERE business_id = ?1 ORDER BY id",
+        )?;
+        let mut rows = statement.query([self.key])?;
+        while let Some(row) = rows.next()? {
+            let id = uuid(row, 0)?;
+            let stored: Sums = (row.get::<_, i64>(1)?.into(), row.get::<_, i64>(2)?.into());
+            let paid = sums.remove(&id).unwrap_or_default();
+            if stored != paid {
+                faults.add(
+                    self.id,
+                    format_args!(
+                        "invoice {id} has {} paid and {} refunded, but its payments add up to {} and {}",
+                        stored.0, stored.1, paid.0, paid.1
+                    ),
+                );
+            }
+            if let Some(total) = row.get::<_, Option<i64>>(3)?
+                && stored.0 > i128::from(total)
+            {
+                faults.add(
+                    self.id,
+                    format_args!("invoice {id} of {total} is overpaid: {}", stored.0),
+                );
+            }
+        }
+        for id in sums.keys() {
+            faults.add(
+                self.id,
+                format_args!("the invoice {id} of a payment isn't there"),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading payouts, each with its match.
+
+use layer_payments_types::{self as types, Field};
+use rusqlite::{Connection, Row, params};
+use serde_json::Map;
+use uuid::Uuid;
+
+use super::Error;
+use super::books::{account_by_id, time, uuid};
+use crate::domain::local::Payout;
+use crate::domain::reply::chart_account;
+
+/// What [`payout`] and [`shown`] read, in their order.
+macro_rules! select {
+    () => {
+        "SELECT payouts.id, payouts.external_id, payouts.imported_at, payouts.completed_at, payouts.paid_out_amount, \
+             payouts.fee, payouts.processor, payouts.clearing_account, payouts.memo, payouts.reference_number, \
+             matches.document, businesses.uuid \
+         FROM payouts \
+         JOIN businesses ON businesses.id = payouts.business_id \
+         LEFT JOIN matches ON matches.business_id = payouts.business_id AND matches.payout_id = payouts.id "
+    };
+}
+
+/// The payouts that a payment is in, as replies show them, in the order of their import.
+pub(super) fn of_payment(
+    connection: &Connection,
+    business: i64,
+    payment: i64,
+) -> Result<Vec<types::Payout>, Error> {
+    let mut statement = connection.prepare_cached(concat!(
+        select!(),
+        "JOIN payout_payments AS link ON link.business_id = payouts.business_id AND link.payout_id = payouts.id
+         WHERE link.business_id = ?1 AND link.payment_key = ?2
+         ORDER BY payouts.imported_at, payouts.id"
+    ))?;
+    let mut rows = statement.query(params![business, payment])?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        list.push(shown(connection, business, row)?);
+    }
+    Ok(list)
+}
+
+/// A payout as replies show it.
+pub(super) fn show(
+    connection: &Connection,
+    business: i64,
+    id: Uuid,
+) -> Result<types::Payout, Error> {
+    let mut statement = connection.prepare_cached(concat!(
+        select!(),
+        "WHERE payouts.business_id = ?1 AND payouts.id = ?2"
+    ))?;
+    let mut rows = statement.query(params![business, id.as_bytes()])?;
+    match rows.next()? {
+        Some(row) => shown(connection, business, row),
+        None => Err(Error::Corrupt(format!(
+            "the payout {id}, which isn't there"
+        ))),
+    }
+}
+
+/// Reads a payout's own columns.
+pub(super) fn payout(row: &Row<'_>) -> Result<Payout, Error> {
+    Ok(Payout {
+        id: uuid(row, 0)?,
+        external_id: row.get(1)?,
+        imported_at: time(row.get(2)?)?,
+        completed_at: time(row.get(3)?)?,
+        paid_out_amount: row.get(4)?,
+        fee: row.get(5)?,
+        processor: row.get(6)?,
+        clearing_account: uuid(row, 7)?,
+        memo: row.get(8)?,
+        reference_number: row.get(9)?,
+    })
+}
+
+fn shown(connection: &Connection, business: i64, row: &Row<'_>) -> Result<types::Payout, Error> {
+    let payout = payout(row)?;
+    let clearing = account_by_id(connection, business, payout.clearing_account)?;
+    let matched: Option<String> = row.get(10)?;
+    Ok(types::Payout {
+        id: payout.id,
+        external_id: payout.external_id.into(),
+        business_id: Some(uuid(row, 11)?),
+        paid_out_amount: payout.paid_out_amount,
+        fee: Field::Value(payout.fee),
+        processor: payout.processor.into(),
+        payment_clearing_account: Field::Value(chart_account(&clearing)),
+        imported_at: Some(payout.imported_at),
+        completed_at: Field::Value(payout.completed_at),
+        match_: matched
+            .map(|document| serde_json::from_str::<types::Match>(&document))
+            .transpose()?
+            .into(),
+        transaction_tags: Some(Vec::new()),
+        memo: payout.memo.into(),
+        metadata: Field::Value(types::Metadata::from(Map::new())),
+        reference_number: payout.reference_number.into(),
+        extra: Map::new(),
+    })
+}

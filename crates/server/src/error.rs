@@ -27,4 +27,6 @@ pub(crate) enum Kind {
     },
     #[error("the database's set-up panicked")]
     Panicked,
+    #[error("the system gives no random numbers for the key that tokens are signed with")]
+    Random(#[source] getrandom::Error),
 }

@@ -1,11 +1,13 @@
 //! The server's face: routes, and what stands before and around them.
 
+mod auth;
 mod body;
 mod cursor;
 mod handlers;
 mod outer;
 mod query;
 mod refusal;
+mod routes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,18 +16,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
-use axum::routing::{MethodRouter, get, patch, post};
 use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use layer_payments_types::Operation;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::auth::{Auth, authenticate};
 use self::refusal::Refusal;
-use crate::config::{Config, Database, Token};
+use crate::config::{Config, Database};
 use crate::error::{Error, Kind};
 use crate::store::Store;
 
@@ -33,7 +34,7 @@ use crate::store::Store;
 #[derive(Debug)]
 struct App {
     store: Store,
-    token: Token,
+    auth: Auth,
     bulk_limit: usize,
     body_limit: body::Limit,
 }
@@ -68,12 +69,16 @@ impl Server {
             body_timeout,
             head_timeout,
             shutdown_timeout,
+            clients,
+            token_lifetime,
+            clock,
         } = config;
+        let auth = Auth::new(token, clients, token_lifetime, clock)?;
         let store = open(database).await?;
         Ok(Server {
             app: Arc::new(App {
                 store,
-                token,
+                auth,
                 bulk_limit,
                 body_limit: body::Limit {
                     bytes: body_limit,
@@ -180,28 +185,17 @@ async fn open(database: Database) -> Result<Store, Error> {
 
 fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
-    for operation in Operation::ALL {
-        router = router.route(operation.path(), route(operation));
+    for route in routes::all() {
+        let state = (Arc::clone(&app), route.access);
+        let handler =
+            (route.handler)().route_layer(middleware::from_fn_with_state(state, authenticate));
+        router = router.route(route.path, handler);
     }
     router
-        .route_layer(middleware::from_fn_with_state(
-            Arc::clone(&app),
-            outer::authenticate,
-        ))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(outer::answer))
         .with_state(app)
-}
-
-/// Where an operation is handled. A new operation in the specification is an error here until it has a place.
-fn route(operation: Operation) -> MethodRouter<Arc<App>> {
-    match operation {
-        Operation::ListInvoicePayments => get(handlers::list),
-        Operation::RecordInvoicePayment => post(handlers::record),
-        Operation::BulkCreateInvoicePayments => post(handlers::bulk),
-        Operation::UpdateInvoicePayment => patch(handlers::update),
-    }
 }
 
 async fn unknown_route(request: Request) -> Refusal {

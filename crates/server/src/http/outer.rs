@@ -1,22 +1,21 @@
-//! What stands around every request: its id, the token, the envelope of errors, the log, and the net under panics.
+//! What stands around every request: its id, the envelope of errors, the log, and the net under panics.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{FutureExt, StreamExt};
 use uuid::Uuid;
 
-use super::App;
 use super::refusal::Refusal;
+use super::routes;
 use crate::store::panic_text;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,7 +26,9 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
     // The id is always the server's own: one that a client sends could be anything, in a log too.
     let request_id = Uuid::now_v7();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = request.extensions().get::<MatchedPath>();
+    let operation = route.and_then(|path| routes::find(path.as_str(), &method));
+    let operation = operation.map_or("(none)", |route| route.id);
     // A panic leaves nothing behind that another request could see: the store has its own net, and the rest of the
     // state doesn't change.
     let mut response = AssertUnwindSafe(next.run(request))
@@ -50,7 +51,7 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
     tracing::info!(
         %request_id,
         %method,
-        route = route.as_ref().map_or("(none)", MatchedPath::as_str),
+        operation,
         status = response.status().as_u16(),
         micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
@@ -60,9 +61,7 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
 
 /// Writes a refusal into its response.
 fn write(response: &mut Response, refusal: &Refusal, request_id: Uuid) {
-    // The envelope is made of strings and maps with string keys, which can always be written.
-    let body = serde_json::to_vec(&refusal.reply(request_id)).unwrap_or_default();
-    *response.body_mut() = Body::from(body);
+    *response.body_mut() = Body::from(refusal.body(request_id));
     let headers = response.headers_mut();
     // The empty body that was here before had a length of its own.
     headers.remove(CONTENT_LENGTH);
@@ -77,53 +76,6 @@ fn write(response: &mut Response, refusal: &Refusal, request_id: Uuid) {
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
     }
-}
-
-/// Lets a request through that has the token.
-pub(super) async fn authenticate(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match check_token(&app, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => {
-            drain(request).await;
-            refusal.into_response()
-        }
-    }
-}
-
-fn check_token(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(Refusal::unauthorized(
-            false,
-            "The request has no Authorization header, or more than one. Send one, `Bearer` followed by a blank and \
-             the token.",
-        ));
-    };
-    let Some(token) = bearer(value.as_bytes()) else {
-        return Err(Refusal::unauthorized(
-            false,
-            "The Authorization header has another form than `Bearer` followed by a blank and the token.",
-        ));
-    };
-    if app.token.accepts(token) {
-        Ok(())
-    } else {
-        Err(Refusal::unauthorized(
-            true,
-            "The token isn't one of this server's. Send the one that it was started with.",
-        ))
-    }
-}
-
-/// The token of an `Authorization` header. The scheme's case doesn't matter (RFC 9110, section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(6)?;
-    let token = token.strip_prefix(b" ")?.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then_some(token)
 }
 
 /// Reads the body of a request that is refused, within reason: a connection that is closed with unread data resets, and
@@ -182,14 +134,5 @@ mod tests {
 
     async fn panicking() -> &'static str {
         panic!("an inner secret");
-    }
-
-    #[test]
-    fn bearer_tokens_are_found() {
-        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
-        for other in ["", "Bearer", "Bearer ", "Bearerabc", "Basic abc", "abc"] {
-            assert_eq!(bearer(other.as_bytes()), None, "{other:?}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The server, driven over HTTP on a loopback port.
 
+mod auth;
 mod bulk;
 mod durability;
 mod errors;

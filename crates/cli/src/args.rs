@@ -484,6 +484,23 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "client_id",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) token_lifetime: u32,
+
+    /// Refuse requests as Layer does, with 429, once they are too many in a second
+    ///
+    /// All clients share the limit. Without one, replies carry no X-RateLimit headers: the server has this machine to
+    /// itself, and an import would only wait.
+    #[arg(long, value_enum, value_name = "LIMIT", default_value_t = RateLimit::Off)]
+    pub(crate) rate_limit: RateLimit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RateLimit {
+    /// As many requests as come
+    Off,
+    /// As in Layer's sandbox: 100 requests a second
+    Sandbox,
+    /// As in Layer's production: 500 requests a second, 100 in the first
+    Production,
 }
 
 /// Reads one of a list of values, which the help shows and a wrong value is compared with.

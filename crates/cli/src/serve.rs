@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use layer_payments_server::{ApiClient, Config, Database, Server, Token};
 
 use crate::Exit;
-use crate::args::{Secret, Serve};
+use crate::args::{RateLimit, Secret, Serve};
 use crate::connection::{LOCAL_BUSINESS, given, new_token};
 use crate::output::message;
 
@@ -26,6 +26,11 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
             .context("--client-id needs the client's secret in LAYER_CLIENT_SECRET")?;
         config = config.client(ApiClient::new(id, secret.reveal())?);
     }
+    config = match args.rate_limit {
+        RateLimit::Off => config,
+        RateLimit::Sandbox => config.rate_limit(layer_payments_server::RateLimit::SANDBOX),
+        RateLimit::Production => config.rate_limit(layer_payments_server::RateLimit::PRODUCTION),
+    };
     let server = Server::bind(config, args.listen).await?;
 
     message(format_args!("listening on http://{}", server.local_addr()));

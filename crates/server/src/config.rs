@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::clients::ApiClient;
 use crate::clock::Clock;
+use crate::http::RateLimit;
 
 /// The settings of a [`Server`](crate::Server).
 #[derive(Clone, Debug)]
@@ -37,6 +38,9 @@ pub struct Config {
     pub clients: Vec<ApiClient>,
     /// How long a token is good that `/oauth2/token` gives. An hour unless set, as Layer's are.
     pub token_lifetime: Duration,
+    /// How many requests a second are taken; more are refused with 429. No limit unless set, since a server on one's own
+    /// machine has no others to protect; a client is tried against [`RateLimit::SANDBOX`].
+    pub rate_limit: Option<RateLimit>,
     /// What tells the time to what expires. The machine's clock unless set.
     pub clock: Clock,
 }
@@ -54,6 +58,7 @@ impl Config {
             shutdown_timeout: Duration::from_secs(30),
             clients: Vec::new(),
             token_lifetime: Duration::from_secs(3_600),
+            rate_limit: None,
             clock: Clock::system(),
         }
     }
@@ -104,6 +109,13 @@ impl Config {
     #[must_use]
     pub fn token_lifetime(mut self, time: Duration) -> Config {
         self.token_lifetime = time;
+        self
+    }
+
+    /// Limits how many requests a second are taken.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Config {
+        self.rate_limit = Some(limit);
         self
     }
 

@@ -69,6 +69,14 @@
 //! Tokens that are given carry what they grant, signed (HMAC-SHA256) with a key that is drawn at the start. None is
 //! stored, and all of them end with the server's process: a client that gets 401 asks for a new one.
 //!
+//! # The rate limit
+//!
+//! [`Config::rate_limit`] turns on Layer's: one bucket of request tokens for the whole server and all of its clients,
+//! filled up at every full second of the clock. Every reply then carries `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+//! A request that finds the bucket empty gets 429 with `Retry-After`, and whatever it was to do isn't done. Requests
+//! that are refused for another reason take a token too, a wrong bearer token included, so that guessing one is slow.
+//! Requests to operate the server (`/healthz`, `/metrics`, `/docs`, `/local/...`) take none.
+//!
 //! # What is not here yet
 //!
 //! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request
@@ -76,7 +84,6 @@
 //! - No payouts and no matches, so `included_in_payout=true` and `is_matched=true` find nothing.
 //! - Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the
 //!   payment's invoices in their order. A refund that gives no amount at all is kept and not shown.
-//! - No rate limit.
 
 mod clients;
 mod clock;
@@ -91,4 +98,4 @@ pub use clients::{ApiClient, InvalidClient};
 pub use clock::Clock;
 pub use config::{Config, Database, InvalidToken, Token};
 pub use error::Error;
-pub use http::Server;
+pub use http::{RateLimit, Server};

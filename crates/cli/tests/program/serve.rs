@@ -71,3 +71,23 @@ fn a_client_without_a_secret_is_refused() {
         refused.stderr
     );
 }
+
+#[test]
+fn the_rate_limit_is_a_preset_and_off_by_default() {
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    for (flags, limit) in [
+        (&[][..], None),
+        (&["--rate-limit", "off"], None),
+        (&["--rate-limit", "sandbox"], Some("100")),
+        (&["--rate-limit", "production"], Some("500")),
+    ] {
+        let scratch = Scratch::new();
+        let served = Served::new(&scratch.db, |command| {
+            command.args(["--token", TOKEN]).args(flags);
+        });
+        let answer = ask(&served, &payments(), &[&bearer], "");
+        let mut headers = answer.lines();
+        let told = headers.find_map(|line| line.strip_prefix("x-ratelimit-limit: "));
+        assert_eq!(told, limit, "{answer}");
+    }
+}

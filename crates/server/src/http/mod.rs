@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod cursor;
 mod handlers;
+mod limit;
 mod outer;
 mod query;
 mod refusal;
@@ -25,6 +26,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::auth::{Auth, authenticate};
+use self::limit::Bucket;
+pub use self::limit::RateLimit;
 use self::refusal::Refusal;
 use crate::config::{Config, Database};
 use crate::error::{Error, Kind};
@@ -35,8 +38,31 @@ use crate::store::Store;
 struct App {
     store: Store,
     auth: Auth,
+    limit: Option<Bucket>,
     bulk_limit: usize,
     body_limit: body::Limit,
+}
+
+impl App {
+    async fn new(config: Config) -> Result<App, Error> {
+        let clock = config.clock;
+        let limit = config.rate_limit;
+        Ok(App {
+            auth: Auth::new(
+                config.token,
+                config.clients,
+                config.token_lifetime,
+                clock.clone(),
+            )?,
+            limit: limit.map(|limit| Bucket::new(limit, clock)),
+            bulk_limit: config.bulk_limit,
+            body_limit: body::Limit {
+                bytes: config.body_limit,
+                time: config.body_timeout,
+            },
+            store: open(config.database).await?,
+        })
+    }
 }
 
 /// A server that listens: clients that connect are served once it [runs](Server::run).
@@ -61,30 +87,10 @@ impl Server {
         let listen_error = |source| Kind::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let local_addr = listener.local_addr().map_err(listen_error)?;
-        let Config {
-            database,
-            token,
-            bulk_limit,
-            body_limit,
-            body_timeout,
-            head_timeout,
-            shutdown_timeout,
-            clients,
-            token_lifetime,
-            clock,
-        } = config;
-        let auth = Auth::new(token, clients, token_lifetime, clock)?;
-        let store = open(database).await?;
+        let head_timeout = config.head_timeout;
+        let shutdown_timeout = config.shutdown_timeout;
         Ok(Server {
-            app: Arc::new(App {
-                store,
-                auth,
-                bulk_limit,
-                body_limit: body::Limit {
-                    bytes: body_limit,
-                    time: body_timeout,
-                },
-            }),
+            app: Arc::new(App::new(config).await?),
             listener,
             local_addr,
             head_timeout,
@@ -194,7 +200,10 @@ fn router(app: Arc<App>) -> Router {
     router
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(outer::answer))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            outer::answer,
+        ))
         .with_state(app)
 }
 

@@ -1,10 +1,11 @@
-//! What stands around every request: its id, the envelope of errors, the log, and the net under panics.
+//! What stands around every request: its id, the rate limit, the envelope of errors, the log, and the net under panics.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -14,24 +15,35 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{FutureExt, StreamExt};
 use uuid::Uuid;
 
+use super::App;
+use super::limit::Exhausted;
 use super::refusal::Refusal;
-use super::routes;
+use super::routes::{self, Purpose};
 use crate::store::panic_text;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, answers it whatever happens, and logs it.
-pub(super) async fn answer(request: Request, next: Next) -> Response {
+pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     // The id is always the server's own: one that a client sends could be anything, in a log too.
     let request_id = Uuid::now_v7();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>();
-    let operation = route.and_then(|path| routes::find(path.as_str(), &method));
-    let operation = operation.map_or("(none)", |route| route.id);
+    let route = route.and_then(|path| routes::find(path.as_str(), &method));
+    let operation = route.map_or("(none)", |route| route.id);
+    let free = route.is_some_and(|route| route.purpose != Purpose::Layer);
+    let (standing, taken) = app.limit.as_ref().map(|bucket| bucket.take(free)).unzip();
     // A panic leaves nothing behind that another request could see: the store has its own net, and the rest of the
     // state doesn't change.
-    let mut response = AssertUnwindSafe(next.run(request))
+    let handled = async {
+        if let Some(Err(Exhausted)) = taken {
+            drain(request).await;
+            return Refusal::rate_limited().into_response();
+        }
+        next.run(request).await
+    };
+    let mut response = AssertUnwindSafe(handled)
         .catch_unwind()
         .await
         .unwrap_or_else(|panic| Refusal::panicked(panic_text(panic.as_ref())).into_response());
@@ -47,6 +59,9 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
     }
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    if let Some(standing) = standing {
+        standing.write(response.headers_mut());
     }
     tracing::info!(
         %request_id,
@@ -74,7 +89,7 @@ fn write(response: &mut Response, refusal: &Refusal, request_id: Uuid) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(seconds) = refusal.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
 }
 
@@ -107,12 +122,15 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
+    use crate::config::{Config, Database, Token};
 
     #[tokio::test]
     async fn a_panic_is_a_500_that_says_nothing_of_it() {
+        let config = Config::new(Database::Memory, Token::new("t").unwrap());
+        let app = Arc::new(App::new(config).await.unwrap());
         let router = Router::new()
             .route("/", get(panicking))
-            .layer(middleware::from_fn(answer));
+            .layer(middleware::from_fn_with_state(app, answer));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let serving = tokio::spawn(axum::serve(listener, router).into_future());

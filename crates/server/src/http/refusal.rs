@@ -29,6 +29,8 @@ pub(super) struct Refusal {
     token_sent: bool,
     /// The code of RFC 6749, for a reply in the form of that standard instead of the envelope.
     oauth: Option<&'static str>,
+    /// The seconds of `Retry-After`, where repeating the request helps.
+    retry_after: Option<u64>,
 }
 
 /// One thing that is wrong with a request.
@@ -54,6 +56,7 @@ impl Refusal {
             cause: None,
             token_sent: false,
             oauth: None,
+            retry_after: None,
         }
     }
 
@@ -77,6 +80,7 @@ impl Refusal {
             cause: None,
             token_sent: false,
             oauth: None,
+            retry_after: None,
         }
     }
 
@@ -173,6 +177,19 @@ impl Refusal {
         )
     }
 
+    /// 429, until the rate limit's next refill.
+    pub(super) fn rate_limited() -> Refusal {
+        Refusal {
+            // The bucket is filled up every second, and a header can't say less.
+            retry_after: Some(1),
+            ..Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                Some("rate-limit-exceeded"),
+                "The rate limit is used up; repeat the request in 1 second.".to_owned(),
+            )
+        }
+    }
+
     /// 500 for a panic, whose text only the log gets.
     pub(super) fn panicked(text: String) -> Refusal {
         Refusal::internal(store::Error::Panicked(text))
@@ -194,6 +211,7 @@ impl Refusal {
     fn unavailable(cause: store::Error) -> Refusal {
         Refusal {
             cause: Some(Arc::new(cause)),
+            retry_after: Some(1),
             ..Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 None,
@@ -223,8 +241,8 @@ impl Refusal {
     }
 
     /// The seconds of `Retry-After`, where repeating the request helps.
-    pub(super) fn retry_after(&self) -> Option<&'static str> {
-        (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some("1")
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        self.retry_after
     }
 
     /// The reply's body, as JSON: the envelope, or what the token endpoint has instead (RFC 6749, section 5.2).
@@ -247,6 +265,7 @@ impl Refusal {
             StatusCode::UNAUTHORIZED => "Authentication",
             StatusCode::NOT_FOUND => "NotFound",
             StatusCode::REQUEST_TIMEOUT => "Timeout",
+            StatusCode::TOO_MANY_REQUESTS => "RateLimit",
             StatusCode::SERVICE_UNAVAILABLE => "Unavailable",
             status if status.is_server_error() => "Internal",
             _ => "Validation",
@@ -384,8 +403,8 @@ mod tests {
         for (code, status, retry_after) in [
             (ffi::SQLITE_CORRUPT, 500, None),
             (ffi::SQLITE_IOERR, 500, None),
-            (ffi::SQLITE_BUSY, 503, Some("1")),
-            (ffi::SQLITE_FULL, 503, Some("1")),
+            (ffi::SQLITE_BUSY, 503, Some(1)),
+            (ffi::SQLITE_FULL, 503, Some(1)),
         ] {
             let lost = store::Error::RolledBack(Arc::new(rusqlite::Error::SqliteFailure(
                 ffi::Error::new(code),

@@ -19,6 +19,7 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) access: Access,
+    pub(super) purpose: Purpose,
     pub(super) handler: fn() -> MethodRouter<Arc<App>>,
 }
 
@@ -33,6 +34,13 @@ pub(super) enum Access {
     Everything,
 }
 
+/// What a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Clients of Layer call it: the rate limit counts it.
+    Layer,
+}
+
 /// The routes beside the public API.
 static BESIDE: &[Route] = &[
     Route {
@@ -40,6 +48,7 @@ static BESIDE: &[Route] = &[
         method: "POST",
         path: "/oauth2/token",
         access: Access::Anyone,
+        purpose: Purpose::Layer,
         handler: || post(auth::oauth::token),
     },
     Route {
@@ -47,6 +56,7 @@ static BESIDE: &[Route] = &[
         method: "POST",
         path: "/v1/businesses/{businessId}/auth-token",
         access: Access::Everything,
+        purpose: Purpose::Layer,
         handler: || post(auth::business_token),
     },
     Route {
@@ -54,6 +64,7 @@ static BESIDE: &[Route] = &[
         method: "GET",
         path: "/whoami",
         access: Access::Business,
+        purpose: Purpose::Layer,
         handler: || get(auth::whoami),
     },
 ];
@@ -64,6 +75,7 @@ static PUBLIC: LazyLock<Vec<Route>> = LazyLock::new(|| {
         method: operation.method(),
         path: operation.path(),
         access: Access::Business,
+        purpose: Purpose::Layer,
         handler: handler(operation),
     };
     Operation::ALL.into_iter().map(route).collect()

@@ -6,6 +6,7 @@ mod durability;
 mod errors;
 mod harness;
 mod invoices;
+mod limit;
 mod list;
 mod record;
 mod slow;

@@ -452,19 +452,55 @@ pub(crate) enum ValidateOutput {
 Examples:
   layer-payments serve --db payments.db --token secret
   curl -H 'Authorization: Bearer secret' \\
-    http://127.0.0.1:8080/v1/businesses/738ec216-e8e5-48f2-b7f2-cdc89c96b3d4/invoices/payments")]
+    http://127.0.0.1:8080/v1/businesses/738ec216-e8e5-48f2-b7f2-cdc89c96b3d4/invoices/payments
+
+  Tokens that expire, as Layer gives them:
+    LAYER_CLIENT_SECRET=hush layer-payments serve --db payments.db --client-id my-app
+    curl -u my-app:hush http://127.0.0.1:8080/oauth2/token \\
+      -d grant_type=client_credentials -d scope=https://sandbox.layerfi.com/sandbox")]
 pub(crate) struct Serve {
     /// The database file
     #[arg(long, value_name = "FILE")]
     pub(crate) db: PathBuf,
 
     /// The address and port to listen on; port 0 takes a free one
+    ///
+    /// Only this machine reaches the default. With another address, such as 0.0.0.0:8080, others do too; HTTP carries the
+    /// token readable, so put something that speaks TLS in front.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) listen: std::net::SocketAddr,
 
     /// The token that callers must send; without one, a new one is made and printed [env: LAYER_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<Secret>,
+
+    /// A client that gets tokens at /oauth2/token, with the secret in LAYER_CLIENT_SECRET
+    ///
+    /// There is no flag for the secret: other users of this machine can see the flags of a command.
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: Option<String>,
+
+    /// How long the client's tokens are good, in seconds; a short time shows whether a client renews them
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "client_id",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) token_lifetime: u32,
+
+    /// Refuse requests as Layer does, with 429, once they are too many in a second
+    ///
+    /// All clients share the limit. Without one, replies carry no X-RateLimit headers: the server has this machine to
+    /// itself, and an import would only wait.
+    #[arg(long, value_enum, value_name = "LIMIT", default_value_t = RateLimit::Off)]
+    pub(crate) rate_limit: RateLimit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RateLimit {
+    /// As many requests as come
+    Off,
+    /// As in Layer's sandbox: 100 requests a second
+    Sandbox,
+    /// As in Layer's production: 500 requests a second, 100 in the first
+    Production,
 }
 
 /// Reads one of a list of values, which the help shows and a wrong value is compared with.

@@ -1,12 +1,13 @@
 //! `layer-payments serve`: the API on this machine.
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use layer_payments_server::{Config, Database, Server, Token};
+use layer_payments_server::{ApiClient, Config, Database, Server, Token};
 
 use crate::Exit;
-use crate::args::Serve;
+use crate::args::{RateLimit, Secret, Serve};
 use crate::connection::{LOCAL_BUSINESS, given, new_token};
 use crate::output::message;
 
@@ -18,7 +19,18 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
         Some(token) => (token, false),
         None => (new_token(), true),
     };
-    let config = Config::new(Database::File(args.db.clone()), Token::new(token.reveal())?);
+    let mut config = Config::new(Database::File(args.db.clone()), Token::new(token.reveal())?)
+        .token_lifetime(Duration::from_secs(args.token_lifetime.into()));
+    if let Some(id) = &args.client_id {
+        let secret: Secret = given(None, "LAYER_CLIENT_SECRET", "a secret")?
+            .context("--client-id needs the client's secret in LAYER_CLIENT_SECRET")?;
+        config = config.client(ApiClient::new(id, secret.reveal())?);
+    }
+    config = match args.rate_limit {
+        RateLimit::Off => config,
+        RateLimit::Sandbox => config.rate_limit(layer_payments_server::RateLimit::SANDBOX),
+        RateLimit::Production => config.rate_limit(layer_payments_server::RateLimit::PRODUCTION),
+    };
     let server = Server::bind(config, args.listen).await?;
 
     message(format_args!("listening on http://{}", server.local_addr()));

@@ -8,6 +8,10 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
+use crate::clients::ApiClient;
+use crate::clock::Clock;
+use crate::http::RateLimit;
+
 /// The settings of a [`Server`](crate::Server).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -37,6 +41,15 @@ pub struct Config {
     /// How long requests that were taken may still run once the server is told to stop. They are answered in
     /// milliseconds, so only a client that stopped sending or reading is cut off. 30 seconds unless set.
     pub shutdown_timeout: Duration,
+    /// The clients that may ask for tokens at `/oauth2/token`. None unless some are added.
+    pub clients: Vec<ApiClient>,
+    /// How long a token is good that `/oauth2/token` gives. An hour unless set, as Layer's are.
+    pub token_lifetime: Duration,
+    /// How many requests a second are taken; more are refused with 429. No limit unless set, since a server on one's own
+    /// machine has no others to protect; a client is tried against [`RateLimit::SANDBOX`].
+    pub rate_limit: Option<RateLimit>,
+    /// What tells the time to what expires. The machine's clock unless set.
+    pub clock: Clock,
 }
 
 impl Config {
@@ -52,6 +65,10 @@ impl Config {
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(30),
+            clients: Vec::new(),
+            token_lifetime: Duration::from_secs(3_600),
+            rate_limit: None,
+            clock: Clock::system(),
         }
     }
 
@@ -101,6 +118,34 @@ impl Config {
     #[must_use]
     pub fn shutdown_timeout(mut self, time: Duration) -> Config {
         self.shutdown_timeout = time;
+        self
+    }
+
+    /// Adds a client that may ask for tokens.
+    #[must_use]
+    pub fn client(mut self, client: ApiClient) -> Config {
+        self.clients.push(client);
+        self
+    }
+
+    /// Sets how long a token is good that a client asks for.
+    #[must_use]
+    pub fn token_lifetime(mut self, time: Duration) -> Config {
+        self.token_lifetime = time;
+        self
+    }
+
+    /// Limits how many requests a second are taken.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Config {
+        self.rate_limit = Some(limit);
+        self
+    }
+
+    /// Sets what tells the time to what expires.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Config {
+        self.clock = clock;
         self
     }
 }

@@ -31,4 +31,6 @@ pub(crate) enum Kind {
     Businesses(#[source] store::Error),
     #[error("the database's set-up panicked")]
     Panicked,
+    #[error("the system gives no random numbers for the key that tokens are signed with")]
+    Random(#[source] getrandom::Error),
 }

@@ -15,8 +15,8 @@
 //! # Three layers
 //!
 //! - `http` turns bytes into the types of [`layer_payments_types`] and results into bytes: routes (one an
-//!   [`Operation`](layer_payments_types::Operation), by an exhaustive match), the token, strict query strings and bodies,
-//!   the error envelope, request ids, cursors.
+//!   [`Operation`](layer_payments_types::Operation), by an exhaustive match, and those of `spec/local.yaml`), tokens,
+//!   strict query strings and bodies, the error envelope, request ids, cursors.
 //! - `domain` decides what a request does to a payment. It has no I/O and no clock: names are looked up through a trait,
 //!   the time and new ids come in as values. A request is resolved (stable names, external ids of invoices and tag keys
 //!   become ids) and applied; "unchanged" is equality before and after.
@@ -53,6 +53,30 @@
 //! with the columns. A list therefore copies text and rebuilds nothing. A
 //! release that shows payments otherwise, or changes the chart of accounts, has to write the documents anew in a migration.
 //!
+//! # Tokens
+//!
+//! Three kinds of token open the server:
+//!
+//! - The one of the configuration ([`Token`]) opens everything and doesn't expire.
+//! - A client ([`Config::client`]) gets tokens at `POST /oauth2/token`, the way that Layer gives them: OAuth 2.0 client
+//!   credentials, by HTTP Basic. They open everything, for an hour ([`Config::token_lifetime`]). This route alone
+//!   answers errors in the form of RFC 6749, as its clients expect.
+//! - `POST /v1/businesses/{businessId}/auth-token` gives a token for a browser or a phone, for up to a day. It opens the
+//!   payments of that business and `/whoami`. Anything else answers 401, as the specification says of a token that
+//!   "belongs to another business" (it has no 403): decided before anything is looked up, so that the reply doesn't tell
+//!   whether the other business exists.
+//!
+//! Tokens that are given carry what they grant, signed (HMAC-SHA256) with a key that is drawn at the start. None is
+//! stored, and all of them end with the server's process: a client that gets 401 asks for a new one.
+//!
+//! # The rate limit
+//!
+//! [`Config::rate_limit`] turns on Layer's: one bucket of request tokens for the whole server and all of its clients,
+//! filled up at every full second of the clock. Every reply then carries `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+//! A request that finds the bucket empty gets 429 with `Retry-After`, and whatever it was to do isn't done. Requests
+//! that are refused for another reason take a token too, a wrong bearer token included, so that guessing one is slow.
+//! Requests to operate the server (`/healthz`, `/metrics`, `/docs`, `/local/...`) take none.
+//!
 //! # What is not here yet
 //!
 //! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request
@@ -60,10 +84,11 @@
 //! - No payouts and no matches, so `included_in_payout=true` and `is_matched=true` find nothing.
 //! - Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the
 //!   payment's invoices in their order. A refund that gives no amount at all is kept and not shown.
-//! - One static token for all businesses; no rate limit; no routes beside the public API's.
 
 use std::path::Path;
 
+mod clients;
+mod clock;
 mod config;
 mod domain;
 mod error;
@@ -71,9 +96,11 @@ mod http;
 mod store;
 mod text;
 
+pub use clients::{ApiClient, InvalidClient};
+pub use clock::Clock;
 pub use config::{Config, Database, InvalidToken, Token};
 pub use error::Error;
-pub use http::Server;
+pub use http::{RateLimit, Server};
 
 /// Checks the books in a database file: that each journal entry balances, that balances, invoices and replies are what the
 /// payments make them, and that nothing is left over. Gives a line for each fault; none if the books are in order. Reads

@@ -1,5 +1,6 @@
 //! The program as people meet it: the binary is run, and its output, messages and exit code are compared.
 
+mod serve;
 mod validate;
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,6 +31,7 @@ fn program(arguments: &[&str]) -> Command {
         "LAYER_BASE_URL",
         "LAYER_TOKEN",
         "LAYER_BUSINESS_ID",
+        "LAYER_CLIENT_SECRET",
         "RUST_LOG",
         "RUST_BACKTRACE",
     ] {

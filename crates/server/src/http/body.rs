@@ -9,6 +9,9 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use layer_payments_validation::{Severity, Validated, Violation};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
 
 use super::outer::drain;
 use super::refusal::{Fault, Refusal};
@@ -33,12 +36,9 @@ where
     T: Send + 'static,
     J: FnOnce(&[u8]) -> Result<Validated<T>, Vec<Violation>> + Send + 'static,
 {
-    let length = announced_length(request.headers());
     let media_type = check_media_type(request.headers());
     // The body is read even if its media type is wrong, so that its sender gets the reply.
-    let bytes = tokio::time::timeout(limit.time, collect(request, length, limit.bytes))
-        .await
-        .map_err(|_| Refusal::too_slow(limit.time))??;
+    let bytes = bytes(request, limit).await?;
     media_type?;
     let small = bytes.len() <= SMALL;
     let judge = move || match judge(&bytes) {
@@ -61,6 +61,59 @@ where
             Err(error) => error.to_string(),
         })),
     }
+}
+
+/// Reads the bytes of a body, whatever they are.
+pub(super) async fn bytes(request: Request, limit: Limit) -> Result<Bytes, Refusal> {
+    let length = announced_length(request.headers());
+    tokio::time::timeout(limit.time, collect(request, length, limit.bytes))
+        .await
+        .map_err(|_| Refusal::too_slow(limit.time))?
+}
+
+/// Reads a JSON body of a route beside the public API. An empty body is `None`, and then the media type doesn't matter.
+pub(super) async fn json<T: DeserializeOwned>(
+    request: Request,
+    limit: Limit,
+) -> Result<Option<T>, Refusal> {
+    let media_type = check_media_type(request.headers());
+    let bytes = bytes(request, limit).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    media_type?;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let pointer = pointer(error.path());
+        let error = error.into_inner();
+        Refusal::bad_request(vec![Fault {
+            pointer: Some(pointer),
+            code: Some(match error.classify() {
+                Category::Data => "body-invalid",
+                Category::Io | Category::Syntax | Category::Eof => "json-malformed",
+            }),
+            description: format!("The body can't be read: {}.", shortened(&error.to_string())),
+        }])
+    })?;
+    json.end().map_err(|error| {
+        Refusal::malformed(
+            "json-malformed",
+            format!("Something follows the JSON of the body: {error}."),
+        )
+    })?;
+    Ok(Some(value))
+}
+
+/// A path of serde as a JSON Pointer.
+fn pointer(path: &Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { variant } => format!("/{variant}"),
+            Segment::Unknown => String::new(),
+        })
+        .collect()
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

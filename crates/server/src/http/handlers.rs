@@ -24,7 +24,7 @@ use crate::domain::books;
 use crate::store;
 use crate::text::shortened;
 
-type Params = Result<RawPathParams, RawPathParamsRejection>;
+pub(super) type Params = Result<RawPathParams, RawPathParamsRejection>;
 
 /// `list_invoice_payments`
 pub(super) async fn list(
@@ -147,13 +147,13 @@ pub(super) async fn update(
 }
 
 /// The business that a write is for. Refuses a query string, which writes don't have.
-fn business_of(params: &Params, request: &Request) -> Result<Uuid, Refusal> {
+pub(super) fn business_of(params: &Params, request: &Request) -> Result<Uuid, Refusal> {
     query::none(request.uri())?;
     path_id(params, "businessId")
 }
 
 /// Goes on with a request whose address is right, or reads the body of one that is refused for it.
-async fn or_drain<T>(
+pub(super) async fn or_drain<T>(
     address: Result<T, Refusal>,
     request: Request,
 ) -> Result<(T, Request), Refusal> {
@@ -167,7 +167,7 @@ async fn or_drain<T>(
 }
 
 /// A UUID of the path, in the form with hyphens.
-fn path_id(params: &Params, name: &str) -> Result<Uuid, Refusal> {
+pub(super) fn path_id(params: &Params, name: &str) -> Result<Uuid, Refusal> {
     let text = params
         .as_ref()
         .ok()

@@ -1,11 +1,14 @@
 //! The server's face: routes, and what stands before and around them.
 
+mod auth;
 mod body;
 mod cursor;
 mod handlers;
+mod limit;
 mod outer;
 mod query;
 mod refusal;
+mod routes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,18 +17,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
-use axum::routing::{MethodRouter, get, patch, post};
 use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use layer_payments_types::Operation;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
+use self::auth::{Auth, authenticate};
+use self::limit::Bucket;
+pub use self::limit::RateLimit;
 use self::refusal::Refusal;
-use crate::config::{Config, Database, Token};
+use crate::config::{Config, Database};
 use crate::error::{Error, Kind};
 use crate::store::{Policy, Store};
 
@@ -33,9 +38,39 @@ use crate::store::{Policy, Store};
 #[derive(Debug)]
 struct App {
     store: Store,
-    token: Token,
+    auth: Auth,
+    limit: Option<Bucket>,
     bulk_limit: usize,
     body_limit: body::Limit,
+}
+
+impl App {
+    async fn new(config: Config) -> Result<App, Error> {
+        let clock = config.clock;
+        let limit = config.rate_limit;
+        Ok(App {
+            auth: Auth::new(
+                config.token,
+                config.clients,
+                config.token_lifetime,
+                clock.clone(),
+            )?,
+            limit: limit.map(|limit| Bucket::new(limit, clock)),
+            bulk_limit: config.bulk_limit,
+            body_limit: body::Limit {
+                bytes: config.body_limit,
+                time: config.body_timeout,
+            },
+            store: {
+                let policy = Policy {
+                    strict_invoices: config.strict_invoices,
+                };
+                let store = open(config.database, policy).await?;
+                register(&store, config.businesses).await?;
+                store
+            },
+        })
+    }
 }
 
 /// A server that listens: clients that connect are served once it [runs](Server::run).
@@ -60,36 +95,10 @@ impl Server {
         let listen_error = |source| Kind::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let local_addr = listener.local_addr().map_err(listen_error)?;
-        let Config {
-            database,
-            token,
-            businesses,
-            strict_invoices,
-            bulk_limit,
-            body_limit,
-            body_timeout,
-            head_timeout,
-            shutdown_timeout,
-        } = config;
-        let store = open(database, Policy { strict_invoices }).await?;
-        store
-            .write(move |unit| {
-                businesses
-                    .into_iter()
-                    .try_for_each(|id| unit.register_business(id))
-            })
-            .await
-            .map_err(Kind::Businesses)?;
+        let head_timeout = config.head_timeout;
+        let shutdown_timeout = config.shutdown_timeout;
         Ok(Server {
-            app: Arc::new(App {
-                store,
-                token,
-                bulk_limit,
-                body_limit: body::Limit {
-                    bytes: body_limit,
-                    time: body_timeout,
-                },
-            }),
+            app: Arc::new(App::new(config).await?),
             listener,
             local_addr,
             head_timeout,
@@ -188,30 +197,32 @@ async fn open(database: Database, policy: Policy) -> Result<Store, Error> {
     Ok(task.await.map_err(|_| Kind::Panicked)??)
 }
 
-fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new();
-    for operation in Operation::ALL {
-        router = router.route(operation.path(), route(operation));
-    }
-    router
-        .route_layer(middleware::from_fn_with_state(
-            Arc::clone(&app),
-            outer::authenticate,
-        ))
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(outer::answer))
-        .with_state(app)
+/// Makes businesses known.
+async fn register(store: &Store, businesses: Vec<Uuid>) -> Result<(), Error> {
+    let work = store.write(move |unit| {
+        businesses
+            .into_iter()
+            .try_for_each(|id| unit.register_business(id))
+    });
+    Ok(work.await.map_err(Kind::Businesses)?)
 }
 
-/// Where an operation is handled. A new operation in the specification is an error here until it has a place.
-fn route(operation: Operation) -> MethodRouter<Arc<App>> {
-    match operation {
-        Operation::ListInvoicePayments => get(handlers::list),
-        Operation::RecordInvoicePayment => post(handlers::record),
-        Operation::BulkCreateInvoicePayments => post(handlers::bulk),
-        Operation::UpdateInvoicePayment => patch(handlers::update),
+fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for route in routes::all() {
+        let state = (Arc::clone(&app), route.access);
+        let handler =
+            (route.handler)().route_layer(middleware::from_fn_with_state(state, authenticate));
+        router = router.route(route.path, handler);
     }
+    router
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            outer::answer,
+        ))
+        .with_state(app)
 }
 
 async fn unknown_route(request: Request) -> Refusal {

@@ -1,4 +1,4 @@
-//! What stands around every request: its id, the token, the envelope of errors, the log, and the net under panics.
+//! What stands around every request: its id, the rate limit, the envelope of errors, the log, and the net under panics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,30 +7,43 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{FutureExt, StreamExt};
 use uuid::Uuid;
 
 use super::App;
+use super::limit::Exhausted;
 use super::refusal::Refusal;
+use super::routes::{self, Purpose};
 use crate::store::panic_text;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, answers it whatever happens, and logs it.
-pub(super) async fn answer(request: Request, next: Next) -> Response {
+pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     // The id is always the server's own: one that a client sends could be anything, in a log too.
     let request_id = Uuid::now_v7();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.and_then(|path| routes::find(path.as_str(), &method));
+    let operation = route.map_or("(none)", |route| route.id);
+    let free = route.is_some_and(|route| route.purpose != Purpose::Layer);
+    let (standing, taken) = app.limit.as_ref().map(|bucket| bucket.take(free)).unzip();
     // A panic leaves nothing behind that another request could see: the store has its own net, and the rest of the
     // state doesn't change.
-    let mut response = AssertUnwindSafe(next.run(request))
+    let handled = async {
+        if let Some(Err(Exhausted)) = taken {
+            drain(request).await;
+            return Refusal::rate_limited().into_response();
+        }
+        next.run(request).await
+    };
+    let mut response = AssertUnwindSafe(handled)
         .catch_unwind()
         .await
         .unwrap_or_else(|panic| Refusal::panicked(panic_text(panic.as_ref())).into_response());
@@ -47,10 +60,13 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
+    if let Some(standing) = standing {
+        standing.write(response.headers_mut());
+    }
     tracing::info!(
         %request_id,
         %method,
-        route = route.as_ref().map_or("(none)", MatchedPath::as_str),
+        operation,
         status = response.status().as_u16(),
         micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
@@ -60,9 +76,7 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
 
 /// Writes a refusal into its response.
 fn write(response: &mut Response, refusal: &Refusal, request_id: Uuid) {
-    // The envelope is made of strings and maps with string keys, which can always be written.
-    let body = serde_json::to_vec(&refusal.reply(request_id)).unwrap_or_default();
-    *response.body_mut() = Body::from(body);
+    *response.body_mut() = Body::from(refusal.body(request_id));
     let headers = response.headers_mut();
     // The empty body that was here before had a length of its own.
     headers.remove(CONTENT_LENGTH);
@@ -75,55 +89,8 @@ fn write(response: &mut Response, refusal: &Refusal, request_id: Uuid) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(seconds) = refusal.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-}
-
-/// Lets a request through that has the token.
-pub(super) async fn authenticate(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match check_token(&app, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => {
-            drain(request).await;
-            refusal.into_response()
-        }
-    }
-}
-
-fn check_token(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(Refusal::unauthorized(
-            false,
-            "The request has no Authorization header, or more than one. Send one, `Bearer` followed by a blank and \
-             the token.",
-        ));
-    };
-    let Some(token) = bearer(value.as_bytes()) else {
-        return Err(Refusal::unauthorized(
-            false,
-            "The Authorization header has another form than `Bearer` followed by a blank and the token.",
-        ));
-    };
-    if app.token.accepts(token) {
-        Ok(())
-    } else {
-        Err(Refusal::unauthorized(
-            true,
-            "The token isn't one of this server's. Send the one that it was started with.",
-        ))
-    }
-}
-
-/// The token of an `Authorization` header. The scheme's case doesn't matter (RFC 9110, section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(6)?;
-    let token = token.strip_prefix(b" ")?.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then_some(token)
 }
 
 /// Reads the body of a request that is refused, within reason: a connection that is closed with unread data resets, and
@@ -155,12 +122,15 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
+    use crate::config::{Config, Database, Token};
 
     #[tokio::test]
     async fn a_panic_is_a_500_that_says_nothing_of_it() {
+        let config = Config::new(Database::Memory, Token::new("t").unwrap());
+        let app = Arc::new(App::new(config).await.unwrap());
         let router = Router::new()
             .route("/", get(panicking))
-            .layer(middleware::from_fn(answer));
+            .layer(middleware::from_fn_with_state(app, answer));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let serving = tokio::spawn(axum::serve(listener, router).into_future());
@@ -182,14 +152,5 @@ mod tests {
 
     async fn panicking() -> &'static str {
         panic!("an inner secret");
-    }
-
-    #[test]
-    fn bearer_tokens_are_found() {
-        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
-        for other in ["", "Bearer", "Bearer ", "Bearerabc", "Basic abc", "abc"] {
-            assert_eq!(bearer(other.as_bytes()), None, "{other:?}");
-        }
     }
 }

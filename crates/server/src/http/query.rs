@@ -106,16 +106,15 @@ fn microseconds(nanoseconds: i128) -> i64 {
     i64::try_from(nanoseconds.div_euclid(1_000)).unwrap_or(i64::MAX)
 }
 
-/// The query's parameters, decoded, each there once, and what is wrong with its text otherwise.
 fn parameters(uri: &Uri) -> (Vec<(String, String)>, Vec<Fault>) {
+    pairs(uri.query().unwrap_or_default())
+}
+
+/// The parameters of a query string or a form, decoded, each there once, and what is wrong with its text otherwise.
+pub(super) fn pairs(text: &str) -> (Vec<(String, String)>, Vec<Fault>) {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut faults = Vec::new();
-    for piece in uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|piece| !piece.is_empty())
-    {
+    for piece in text.split('&').filter(|piece| !piece.is_empty()) {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
         let (Some(name), Some(value)) = (decode(name), decode(value)) else {
             let name = decode(name).unwrap_or_else(|| name.to_owned());
@@ -143,7 +142,7 @@ const MALFORMED: &str = "The text isn't percent-encoded UTF-8; write each byte t
                          digits.";
 
 /// Decodes a name or value of a query string: `+` is a blank, `%` and two digits a byte. `None` if it isn't UTF-8.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

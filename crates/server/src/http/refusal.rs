@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use layer_payments_types::{ErrorDetail, ErrorDetailMeta, ErrorMeta, ErrorReply, Field};
 use layer_payments_validation::Violation;
-use serde_json::Map;
+use serde_json::{Map, json};
 use uuid::Uuid;
 
 use crate::domain::resolve;
@@ -27,6 +27,10 @@ pub(super) struct Refusal {
     cause: Option<Arc<dyn StdError + Send + Sync>>,
     /// For a 401: whether a token was sent at all.
     token_sent: bool,
+    /// The code of RFC 6749, for a reply in the form of that standard instead of the envelope.
+    oauth: Option<&'static str>,
+    /// The seconds of `Retry-After`, where repeating the request helps.
+    retry_after: Option<u64>,
 }
 
 /// One thing that is wrong with a request.
@@ -51,6 +55,8 @@ impl Refusal {
             }],
             cause: None,
             token_sent: false,
+            oauth: None,
+            retry_after: None,
         }
     }
 
@@ -73,6 +79,8 @@ impl Refusal {
             faults,
             cause: None,
             token_sent: false,
+            oauth: None,
+            retry_after: None,
         }
     }
 
@@ -87,6 +95,24 @@ impl Refusal {
             token_sent,
             ..Refusal::new(StatusCode::UNAUTHORIZED, None, description.to_owned())
         }
+    }
+
+    /// An error of the token endpoint: 401 where the client isn't known, else 400.
+    pub(super) fn oauth(error: &'static str, description: &str) -> Refusal {
+        let status = match error {
+            "invalid_client" => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Refusal {
+            oauth: Some(error),
+            ..Refusal::new(status, None, description.to_owned())
+        }
+    }
+
+    /// The same refusal in the form of the token endpoint, which has only this code for what is wrong with a request.
+    pub(super) fn into_oauth(mut self) -> Refusal {
+        self.oauth = Some("invalid_request");
+        self
     }
 
     /// 404 for a path that no operation has.
@@ -160,6 +186,19 @@ impl Refusal {
         )
     }
 
+    /// 429, until the rate limit's next refill.
+    pub(super) fn rate_limited() -> Refusal {
+        Refusal {
+            // The bucket is filled up every second, and a header can't say less.
+            retry_after: Some(1),
+            ..Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                Some("rate-limit-exceeded"),
+                "The rate limit is used up; repeat the request in 1 second.".to_owned(),
+            )
+        }
+    }
+
     /// 500 for a panic, whose text only the log gets.
     pub(super) fn panicked(text: String) -> Refusal {
         Refusal::internal(store::Error::Panicked(text))
@@ -181,6 +220,7 @@ impl Refusal {
     fn unavailable(cause: store::Error) -> Refusal {
         Refusal {
             cause: Some(Arc::new(cause)),
+            retry_after: Some(1),
             ..Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 None,
@@ -202,6 +242,7 @@ impl Refusal {
     /// The value of `WWW-Authenticate`, which a 401 has to have.
     pub(super) fn challenge(&self) -> Option<&'static str> {
         match (self.status, self.token_sent) {
+            (StatusCode::UNAUTHORIZED, _) if self.oauth.is_some() => Some("Basic realm=\"oauth2\""),
             (StatusCode::UNAUTHORIZED, true) => Some("Bearer error=\"invalid_token\""),
             (StatusCode::UNAUTHORIZED, false) => Some("Bearer"),
             _ => None,
@@ -209,17 +250,31 @@ impl Refusal {
     }
 
     /// The seconds of `Retry-After`, where repeating the request helps.
-    pub(super) fn retry_after(&self) -> Option<&'static str> {
-        (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some("1")
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
+    /// The reply's body, as JSON: the envelope, or what the token endpoint has instead (RFC 6749, section 5.2).
+    pub(super) fn body(&self, request_id: Uuid) -> Vec<u8> {
+        let written = match self.oauth {
+            None => serde_json::to_vec(&self.reply(request_id)),
+            Some(error) => serde_json::to_vec(&json!({
+                "error": error,
+                "error_description": self.faults.first().map(|fault| plain(&fault.description)),
+            })),
+        };
+        // Both are made of strings and maps with string keys, which can always be written.
+        written.unwrap_or_default()
     }
 
     /// The envelope's content.
-    pub(super) fn reply(&self, request_id: Uuid) -> ErrorReply {
+    fn reply(&self, request_id: Uuid) -> ErrorReply {
         // Layer publishes no list of categories; these are the ones that this server has.
         let category = match self.status {
             StatusCode::UNAUTHORIZED => "Authentication",
             StatusCode::NOT_FOUND => "NotFound",
             StatusCode::REQUEST_TIMEOUT => "Timeout",
+            StatusCode::TOO_MANY_REQUESTS => "RateLimit",
             StatusCode::SERVICE_UNAVAILABLE => "Unavailable",
             status if status.is_server_error() => "Internal",
             _ => "Validation",
@@ -276,6 +331,16 @@ impl Fault {
             extra: Map::new(),
         })
     }
+}
+
+/// A text with the characters that RFC 6749 allows in a description: visible ASCII and blanks, without `"` and `\\`.
+fn plain(text: &str) -> String {
+    let plain = |c: char| match c {
+        '"' | '\\' => '\'',
+        c if c == ' ' || c.is_ascii_graphic() => c,
+        _ => '?',
+    };
+    text.chars().map(plain).collect()
 }
 
 /// A pointer of reasonable length: a client's property names can have any, and then the place around them must do.
@@ -348,8 +413,8 @@ mod tests {
         for (code, status, retry_after) in [
             (ffi::SQLITE_CORRUPT, 500, None),
             (ffi::SQLITE_IOERR, 500, None),
-            (ffi::SQLITE_BUSY, 503, Some("1")),
-            (ffi::SQLITE_FULL, 503, Some("1")),
+            (ffi::SQLITE_BUSY, 503, Some(1)),
+            (ffi::SQLITE_FULL, 503, Some(1)),
         ] {
             let lost = store::Error::RolledBack(Arc::new(rusqlite::Error::SqliteFailure(
                 ffi::Error::new(code),
@@ -360,7 +425,7 @@ mod tests {
                 assert_eq!(refusal.status().as_u16(), status);
                 assert_eq!(refusal.retry_after(), retry_after);
                 assert!(refusal.cause().is_some());
-                let reply = serde_json::to_string(&refusal.reply(Uuid::nil())).unwrap();
+                let reply = String::from_utf8(refusal.body(Uuid::nil())).unwrap();
                 assert!(!reply.contains("secrets"), "{reply}");
                 assert!(!reply.contains("error_enum"), "{reply}");
             }

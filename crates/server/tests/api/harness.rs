@@ -1,8 +1,10 @@
 //! A server to test, and the few things that every test does with it.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use layer_payments_server::{Config, Database, Server, Token};
+use layer_payments_server::{Clock, Config, Database, Server, Token};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -155,6 +157,27 @@ impl Reply {
 
 pub(crate) fn config(database: Database) -> Config {
     Config::new(database, Token::new(TOKEN).unwrap()).business(BUSINESS.parse().unwrap())
+}
+
+/// A clock that stands still until a test moves it.
+#[derive(Clone)]
+pub(crate) struct TestClock(Arc<Mutex<SystemTime>>);
+
+impl TestClock {
+    /// Starts at so many milliseconds after 1970.
+    pub(crate) fn at(milliseconds: u64) -> TestClock {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
+        TestClock(Arc::new(Mutex::new(start)))
+    }
+
+    pub(crate) fn advance(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let time = Arc::clone(&self.0);
+        Clock::new(move || *time.lock().unwrap())
+    }
 }
 
 pub(crate) async fn send(request: reqwest::RequestBuilder) -> Reply {

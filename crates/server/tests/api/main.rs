@@ -1,10 +1,12 @@
 //! The server, driven over HTTP on a loopback port.
 
+mod auth;
 mod bulk;
 mod durability;
 mod errors;
 mod harness;
 mod invoices;
+mod limit;
 mod list;
 mod record;
 mod slow;

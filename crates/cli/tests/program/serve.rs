@@ -1,0 +1,93 @@
+//! `serve` as a server of its own: what its flags turn on, seen from a socket.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use super::{BUSINESS, Scratch, Served, program, ran};
+
+const TOKEN: &str = "hush-hush-hush";
+
+/// Sends a request and gives the whole answer as it came.
+fn ask(served: &Served, request: &str, headers: &[&str], body: &str) -> String {
+    let address = served.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut text = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+    for header in headers {
+        text.push_str(header);
+        text.push_str("\r\n");
+    }
+    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The path of the payments of a business.
+fn payments() -> String {
+    format!("GET /v1/businesses/{BUSINESS}/invoices/payments")
+}
+
+#[test]
+fn a_client_gets_tokens() {
+    let scratch = Scratch::new();
+    let served = Served::new(&scratch.db, |command| {
+        command
+            .args(["--token", TOKEN, "--client-id", "my-app"])
+            .args(["--token-lifetime", "7"])
+            .env("LAYER_CLIENT_SECRET", "hush-secret");
+    });
+    let said = served.said.join("\n");
+    assert!(!said.contains("hush"), "{said}");
+    // my-app:hush-secret
+    let basic = "Authorization: Basic bXktYXBwOmh1c2gtc2VjcmV0";
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let answer = ask(
+        &served,
+        "POST /oauth2/token",
+        &[basic, form],
+        "grant_type=client_credentials",
+    );
+    assert!(answer.contains("\"expires_in\":7"), "{answer}");
+    let (_, rest) = answer.split_once("\"access_token\":\"").unwrap();
+    let (token, _) = rest.split_once('"').unwrap();
+    let bearer = format!("Authorization: Bearer {token}");
+    let answer = ask(&served, &payments(), &[&bearer], "");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let (code, rest) = served.terminate();
+    assert_eq!(code, Some(0));
+    assert!(!rest.contains("hush") && !rest.contains(token), "{rest}");
+}
+
+#[test]
+fn a_client_without_a_secret_is_refused() {
+    let scratch = Scratch::new();
+    let mut command = program(&["serve", "--db", &scratch.db, "--client-id", "my-app"]);
+    let refused = ran(command.env("LAYER_CLIENT_SECRET", ""));
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("LAYER_CLIENT_SECRET"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn the_rate_limit_is_a_preset_and_off_by_default() {
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    for (flags, limit) in [
+        (&[][..], None),
+        (&["--rate-limit", "off"], None),
+        (&["--rate-limit", "sandbox"], Some("100")),
+        (&["--rate-limit", "production"], Some("500")),
+    ] {
+        let scratch = Scratch::new();
+        let served = Served::new(&scratch.db, |command| {
+            command.args(["--token", TOKEN]).args(flags);
+        });
+        let answer = ask(&served, &payments(), &[&bearer], "");
+        let mut headers = answer.lines();
+        let told = headers.find_map(|line| line.strip_prefix("x-ratelimit-limit: "));
+        assert_eq!(told, limit, "{answer}");
+    }
+}

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Update(Update),
     Validate(Validate),
     Serve(Serve),
+    #[command(subcommand)]
+    Ledger(Ledger),
 }
 
 /// The command that does what an operation of the API does.
@@ -443,14 +445,37 @@ pub(crate) enum ValidateOutput {
     Json,
 }
 
-/// Serve the API on this machine
+/// Look into the books of a database file
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    Check(LedgerCheck),
+}
+
+/// Check that the books balance, and that everything else follows from them
 ///
-/// Keeps payments in one SQLite file, which is made if it isn't there. A payment that was acknowledged survives a crash.
-/// Any business id is taken as it comes. Ctrl-C and SIGTERM finish the requests at hand, then end.
+/// Works out anew whatever can be: that each journal entry balances, that each account's balance is the sum of its lines,
+/// that each payment has exactly the entries that the posting rules give, and each invoice what its payments pay. Each
+/// fault is a line on standard output. Reads only; a server may run on the file meanwhile.
+///
+/// The exit code is 0 if the books are in order, 1 if there are faults, 2 if the file can't be read.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  layer-payments serve --db payments.db --token secret
+  layer-payments import payments.csv --local payments.db && layer-payments ledger check --local payments.db")]
+pub(crate) struct LedgerCheck {
+    /// The database file
+    #[arg(long, value_name = "DB")]
+    pub(crate) local: PathBuf,
+}
+
+/// Serve the API on this machine
+///
+/// Keeps payments in one SQLite file, which is made if it isn't there. A payment that was acknowledged survives a crash.
+/// Ctrl-C and SIGTERM finish the requests at hand, then end.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  layer-payments serve --db payments.db --token secret --business 738ec216-e8e5-48f2-b7f2-cdc89c96b3d4
   curl -H 'Authorization: Bearer secret' \\
     http://127.0.0.1:8080/v1/businesses/738ec216-e8e5-48f2-b7f2-cdc89c96b3d4/invoices/payments
 
@@ -469,6 +494,26 @@ pub(crate) struct Serve {
     /// token readable, so put something that speaks TLS in front.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) listen: std::net::SocketAddr,
+
+    /// A business that there is, besides the one of imports with --local; more than one may be given
+    ///
+    /// A request for a business that isn't there is answered with 404. Businesses can also be created by a fixtures file
+    /// and by POST /local/businesses.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) business: Vec<Uuid>,
+
+    /// A JSON file with ledger accounts, invoices, payments, payouts and matches that there are from the start
+    ///
+    /// What is there already stays, so the server can be started with the same file each time. POST /local/reset takes
+    /// everything away and fills the server with the file anew.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fixtures: Option<PathBuf>,
+
+    /// Refuse payments that name an invoice which wasn't created before
+    ///
+    /// Otherwise an invoice that is named for the first time is registered: the public API can't create one.
+    #[arg(long)]
+    pub(crate) strict_invoices: bool,
 
     /// The token that callers must send; without one, a new one is made and printed [env: LAYER_TOKEN]
     #[arg(long, value_name = "TOKEN")]

@@ -91,6 +91,7 @@ impl Connection {
     async fn open_local(db: &Path, business: Uuid) -> anyhow::Result<Self> {
         let token = new_token();
         let config = Config::new(Database::File(db.to_owned()), Token::new(token.reveal())?)
+            .business(business)
             .bulk_limit(MOST_PAYMENTS)
             .body_limit(MOST_BYTES);
         let server = Server::bind(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;

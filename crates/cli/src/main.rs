@@ -6,6 +6,7 @@ mod connection;
 mod elements;
 mod ids;
 mod import;
+mod ledger;
 mod list;
 mod output;
 mod records;
@@ -22,7 +23,7 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Ledger};
 use crate::output::ReaderGone;
 
 /// How a command ended. What didn't even begin is an error, and exit code 2.
@@ -68,6 +69,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Update(args) => single::update(args).await,
         Command::Validate(args) => validate::run(&args),
         Command::Serve(args) => serve::run(args).await,
+        Command::Ledger(Ledger::Check(args)) => ledger::check(&args),
     }
 }
 
@@ -79,7 +81,8 @@ fn log(command: &Command) {
         | Command::List(_)
         | Command::Record(_)
         | Command::Update(_)
-        | Command::Validate(_) => LevelFilter::ERROR,
+        | Command::Validate(_)
+        | Command::Ledger(_) => LevelFilter::ERROR,
     };
     let filter = EnvFilter::builder()
         .with_default_directive(usual.into())

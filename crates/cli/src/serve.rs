@@ -1,10 +1,12 @@
 //! `layer-payments serve`: the API on this machine.
 
+use std::fs;
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use layer_payments_server::{ApiClient, Config, Database, Server, Token};
+use layer_payments_server::{ApiClient, Config, Database, Fixtures, Server, Token};
 
 use crate::Exit;
 use crate::args::{RateLimit, Secret, Serve};
@@ -20,7 +22,15 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
         None => (new_token(), true),
     };
     let mut config = Config::new(Database::File(args.db.clone()), Token::new(token.reveal())?)
-        .token_lifetime(Duration::from_secs(args.token_lifetime.into()));
+        .token_lifetime(Duration::from_secs(args.token_lifetime.into()))
+        .strict_invoices(args.strict_invoices)
+        .business(LOCAL_BUSINESS);
+    for id in &args.business {
+        config = config.business(*id);
+    }
+    if let Some(path) = &args.fixtures {
+        config = config.fixtures(fixtures(path)?);
+    }
     if let Some(id) = &args.client_id {
         let secret: Secret = given(None, "LAYER_CLIENT_SECRET", "a secret")?
             .context("--client-id needs the client's secret in LAYER_CLIENT_SECRET")?;
@@ -38,7 +48,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
         message(format_args!("token: {}", token.reveal()));
     }
     message(format_args!(
-        "business of imports with --local: {LOCAL_BUSINESS}; any other works as well"
+        "business of imports with --local: {LOCAL_BUSINESS}"
     ));
     if !server.local_addr().ip().is_loopback() {
         message(
@@ -48,6 +58,11 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
     server.run(shutdown).await.context("serving")?;
     message("stopped");
     Ok(Exit::Well)
+}
+
+fn fixtures(path: &Path) -> anyhow::Result<Fixtures> {
+    let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Fixtures::from_json(&text).with_context(|| format!("the fixtures in {}", path.display()))
 }
 
 /// Ends when the user or the system asks the program to end.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::clients::ApiClient;
 use crate::clock::Clock;
+use crate::fixtures::Fixtures;
 use crate::http::RateLimit;
 
 /// The settings of a [`Server`](crate::Server).
@@ -23,6 +24,8 @@ pub struct Config {
     /// Businesses that there are from the start. Others have to be created; a request for one that isn't there is
     /// answered with 404, as Layer does.
     pub businesses: Vec<Uuid>,
+    /// What else there is from the start.
+    pub fixtures: Option<Fixtures>,
     /// Whether a payment may only name invoices that were created before. False unless set: the public API can't create
     /// an invoice, so one that is named for the first time is registered, and what is owed on it isn't known.
     pub strict_invoices: bool,
@@ -59,6 +62,7 @@ impl Config {
             database,
             token,
             businesses: Vec::new(),
+            fixtures: None,
             strict_invoices: false,
             bulk_limit: 1_000,
             body_limit: 10 << 20,
@@ -76,6 +80,13 @@ impl Config {
     #[must_use]
     pub fn business(mut self, id: Uuid) -> Config {
         self.businesses.push(id);
+        self
+    }
+
+    /// Sets what else there is from the start.
+    #[must_use]
+    pub fn fixtures(mut self, fixtures: Fixtures) -> Config {
+        self.fixtures = Some(fixtures);
         self
     }
 

@@ -27,10 +27,22 @@ pub(crate) enum Kind {
     },
     #[error("can't read the books to their end")]
     Books(#[source] store::Error),
-    #[error("can't register the businesses that there are to be from the start")]
-    Businesses(#[source] store::Error),
+    #[error("can't fill the books with what there is to be from the start: {}", refused(.0))]
+    Fill(#[source] store::Error),
     #[error("the database's set-up panicked")]
     Panicked,
     #[error("the system gives no random numbers for the key that tokens are signed with")]
     Random(#[source] getrandom::Error),
+}
+
+/// What the books refuse, where that is the reason.
+fn refused(error: &store::Error) -> String {
+    match error {
+        store::Error::Refused(refusals) => refusals
+            .iter()
+            .map(|refusal| format!("{}: {}", refusal.pointer, refusal.message))
+            .collect::<Vec<_>>()
+            .join(" "),
+        error => error.to_string(),
+    }
 }

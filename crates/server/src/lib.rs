@@ -92,6 +92,7 @@ mod clock;
 mod config;
 mod domain;
 mod error;
+mod fixtures;
 mod http;
 mod store;
 mod text;
@@ -100,6 +101,7 @@ pub use clients::{ApiClient, InvalidClient};
 pub use clock::Clock;
 pub use config::{Config, Database, InvalidToken, Token};
 pub use error::Error;
+pub use fixtures::{Fixtures, InvalidFixtures};
 pub use http::{RateLimit, Server};
 
 /// Checks the books in a database file: that each journal entry balances, that balances, invoices and replies are what the

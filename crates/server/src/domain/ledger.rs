@@ -127,6 +127,14 @@ impl EntryType {
 }
 
 impl Side {
+    /// The name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Side::Debit => "DEBIT",
+            Side::Credit => "CREDIT",
+        }
+    }
+
     pub(crate) fn other(self) -> Side {
         match self {
             Side::Debit => Side::Credit,

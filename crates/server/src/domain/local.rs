@@ -6,18 +6,19 @@
 use jiff::Timestamp;
 use layer_payments_types::{
     self as types, AccountIdentifier, AccountType, BankTransaction, BankTransactionDirection,
-    CategorizationStatus, CreateInvoicePayment, Field, Match, MatchDetails, MatchType, Normality,
+    CategorizationStatus, Field, Match, MatchDetails, MatchType, Normality,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::books::{Books, Kept, show};
+use super::books::{Books, Kept, record_all, show};
 use super::chart::{self, AccountKind, Class};
 use super::ledger::{self, Account as Named, Draft, EntryType, Lines, OutOfRange};
 use super::payment::whole_microseconds;
 use super::reply::Account;
 use super::resolve::Refusal;
+use crate::fixtures::BusinessFixtures;
 use crate::text::shortened;
 
 /// A business to create.
@@ -51,6 +52,10 @@ pub(crate) struct Business {
     pub(crate) external_id: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) closing_date: Option<Timestamp>,
+}
+
+impl Business {
+    pub(crate) const TYPE: &'static str = "Business";
 }
 
 /// A ledger account to create.
@@ -203,37 +208,6 @@ pub(crate) enum Matched {
     Payout(Uuid),
     /// The payment with this key.
     Payment(i64),
-}
-
-/// All that a file may hold, each thing created in this order.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Fixtures {
-    pub(crate) businesses: Vec<BusinessFixtures>,
-}
-
-/// A business and what is in it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BusinessFixtures {
-    pub(crate) id: Uuid,
-    #[serde(default)]
-    pub(crate) external_id: Option<String>,
-    #[serde(default)]
-    pub(crate) name: Option<String>,
-    /// Set after everything else was created.
-    #[serde(default)]
-    pub(crate) closing_date: Option<Timestamp>,
-    #[serde(default)]
-    pub(crate) ledger_accounts: Vec<NewAccount>,
-    #[serde(default)]
-    pub(crate) invoices: Vec<NewInvoice>,
-    #[serde(default)]
-    pub(crate) payments: Vec<CreateInvoicePayment>,
-    #[serde(default)]
-    pub(crate) payouts: Vec<NewPayout>,
-    #[serde(default)]
-    pub(crate) matches: Vec<NewMatch>,
 }
 
 /// What the books keep besides payments.
@@ -850,4 +824,27 @@ fn payment_by_name<B: LocalBooks>(
                 "The business has no such payment; name one that it has, by its id or its external id.".to_owned(),
             )
         })
+}
+
+/// Creates what a file holds in one business.
+pub(crate) fn fill<B: LocalBooks>(
+    books: &mut B,
+    fixtures: BusinessFixtures,
+) -> Result<(), B::Error> {
+    for account in fixtures.ledger_accounts {
+        create_account(books, account)?;
+    }
+    for invoice in fixtures.invoices {
+        create_invoice(books, invoice)?;
+    }
+    if !fixtures.payments.is_empty() {
+        record_all(books, fixtures.payments)?;
+    }
+    for payout in fixtures.payouts {
+        create_payout(books, payout)?;
+    }
+    for bank_transaction in fixtures.matches {
+        create_match(books, bank_transaction)?;
+    }
+    Ok(())
 }

@@ -200,13 +200,17 @@ fn write_meta(outcomes: Vec<IdempotencyOutcome>) -> WriteMeta {
 }
 
 /// What a reply is about: documents that are JSON already.
-enum Data<'a> {
+pub(super) enum Data<'a> {
     One(&'a str),
     Many(&'a [String]),
 }
 
 /// Writes the envelope around documents, which are copied and not decoded again.
-fn reply<M: Serialize>(status: StatusCode, data: Data<'_>, meta: &M) -> Result<Response, Refusal> {
+pub(super) fn reply<M: Serialize>(
+    status: StatusCode,
+    data: Data<'_>,
+    meta: &M,
+) -> Result<Response, Refusal> {
     let meta = serde_json::to_string(meta).map_err(store::Error::from)?;
     let documents = match data {
         Data::One(document) => document.len(),

@@ -5,6 +5,7 @@ mod body;
 mod cursor;
 mod handlers;
 mod limit;
+mod local;
 mod outer;
 mod query;
 mod refusal;
@@ -31,8 +32,10 @@ use self::limit::Bucket;
 pub use self::limit::RateLimit;
 use self::refusal::Refusal;
 use crate::config::{Config, Database};
+use crate::domain::payment::whole_microseconds;
 use crate::error::{Error, Kind};
-use crate::store::{Policy, Store};
+use crate::fixtures::Fixtures;
+use crate::store::{self, Policy, Store, Unit};
 
 /// What every request handler needs.
 #[derive(Debug)]
@@ -42,6 +45,9 @@ struct App {
     limit: Option<Bucket>,
     bulk_limit: usize,
     body_limit: body::Limit,
+    /// What the server is filled with at its start, and when it is reset.
+    businesses: Vec<Uuid>,
+    fixtures: Option<Fixtures>,
 }
 
 impl App {
@@ -66,9 +72,15 @@ impl App {
                     strict_invoices: config.strict_invoices,
                 };
                 let store = open(config.database, policy).await?;
-                register(&store, config.businesses).await?;
+                let (businesses, fixtures) = (config.businesses.clone(), config.fixtures.clone());
+                store
+                    .write(move |unit| fill(unit, businesses, fixtures))
+                    .await
+                    .map_err(Kind::Fill)?;
                 store
             },
+            businesses: config.businesses,
+            fixtures: config.fixtures,
         })
     }
 }
@@ -197,14 +209,27 @@ async fn open(database: Database, policy: Policy) -> Result<Store, Error> {
     Ok(task.await.map_err(|_| Kind::Panicked)??)
 }
 
-/// Makes businesses known.
-async fn register(store: &Store, businesses: Vec<Uuid>) -> Result<(), Error> {
-    let work = store.write(move |unit| {
-        businesses
-            .into_iter()
-            .try_for_each(|id| unit.register_business(id))
-    });
-    Ok(work.await.map_err(Kind::Businesses)?)
+/// Fills the books with what there is to be from the start. What is there already stays.
+fn fill(
+    unit: &mut Unit<'_>,
+    businesses: Vec<Uuid>,
+    fixtures: Option<Fixtures>,
+) -> Result<(), store::Error> {
+    for id in businesses {
+        unit.register_business(id)?;
+    }
+    for fixtures in fixtures
+        .into_iter()
+        .flat_map(|fixtures| fixtures.businesses)
+    {
+        let (id, closing_date) = (fixtures.id, fixtures.closing_date);
+        unit.create_business(&fixtures.business)?;
+        crate::domain::local::fill(&mut unit.books(id)?, fixtures)?;
+        if closing_date.is_some() {
+            unit.close_until(id, closing_date.map(whole_microseconds))?;
+        }
+    }
+    Ok(())
 }
 
 fn router(app: Arc<App>) -> Router {

@@ -34,6 +34,34 @@ pub(super) fn none(uri: &Uri) -> Result<(), Refusal> {
     }
 }
 
+/// Reads the parameters with these names, each of which may be left out.
+pub(super) fn texts<const N: usize>(
+    uri: &Uri,
+    names: [&str; N],
+) -> Result<[Option<String>; N], Refusal> {
+    let (parameters, mut faults) = parameters(uri);
+    let mut values = [const { None }; N];
+    for (name, value) in parameters {
+        match names.iter().position(|known| *known == name) {
+            Some(index) => values[index] = Some(value),
+            None => faults.push(Fault::of_parameter(
+                &name,
+                Rule::PropertyUnknown.code(),
+                format!(
+                    "There is no parameter `{}`; there are {}.",
+                    shortened(&name),
+                    names.join(", ")
+                ),
+            )),
+        }
+    }
+    if faults.is_empty() {
+        Ok(values)
+    } else {
+        Err(Refusal::bad_request(faults))
+    }
+}
+
 /// Reads the parameters of a list.
 pub(super) fn list(business: Uuid, uri: &Uri) -> Result<ListQuery, Refusal> {
     let (parameters, mut faults) = parameters(uri);

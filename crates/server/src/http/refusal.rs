@@ -145,6 +145,15 @@ impl Refusal {
         )
     }
 
+    /// 404 for an invoice that the business doesn't have.
+    pub(super) fn no_invoice(id: Uuid) -> Refusal {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            Some("invoice-unknown"),
+            format!("There is no invoice {id} in this business."),
+        )
+    }
+
     /// 404 for a business that isn't there.
     fn no_business(id: Uuid) -> Refusal {
         Refusal::new(

@@ -9,7 +9,7 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, get, patch, post};
 use layer_payments_types::Operation;
 
-use super::{App, auth, handlers};
+use super::{App, auth, handlers, local};
 
 /// A method of a path, and what is to be known about it before it is handled.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) enum Access {
 pub(super) enum Purpose {
     /// Clients of Layer call it: the rate limit counts it.
     Layer,
+    /// It is this server's own, to set it up and to look into it.
+    Local,
 }
 
 /// The routes beside the public API.
@@ -93,7 +95,7 @@ fn handler(operation: Operation) -> fn() -> MethodRouter<Arc<App>> {
 
 /// All routes.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {
-    PUBLIC.iter().chain(BESIDE)
+    PUBLIC.iter().chain(BESIDE).chain(local::ROUTES)
 }
 
 /// The route that a request was matched with: by the path as the router has it, and the method.
@@ -131,6 +133,7 @@ mod tests {
         }
         let served: BTreeSet<_> = BESIDE
             .iter()
+            .chain(local::ROUTES)
             .map(|route| {
                 let open = route.access == Access::Anyone;
                 let names = [route.id, route.method, route.path].map(str::to_owned);

@@ -442,20 +442,6 @@ pub(super) fn business_key(connection: &Connection, business: Uuid) -> Result<i6
         .ok_or(Error::NoBusiness(business))
 }
 
-/// Makes a business known.
-pub(super) fn register_business(
-    connection: &Connection,
-    business: Uuid,
-    now: Timestamp,
-) -> Result<(), Error> {
-    connection
-        .prepare_cached(
-            "INSERT INTO businesses (uuid, created_at) VALUES (?1, ?2) ON CONFLICT (uuid) DO NOTHING",
-        )?
-        .execute(params![business.as_bytes(), now.as_microsecond()])?;
-    Ok(())
-}
-
 /// The columns of a payment, in the order in which [`save`] binds them.
 macro_rules! columns {
     () => {
@@ -476,12 +462,16 @@ macro_rules! kept_columns {
 }
 pub(super) use kept_columns;
 
-/// The columns of an account, in the order in which [`account`] reads them.
+/// The columns of an account, in the order in which [`account`] reads them; with `count`, how many they are.
 macro_rules! account_columns {
     () => {
         "id, stable_name, account_number, name, account_type, normality, subtype"
     };
+    (count) => {
+        7
+    };
 }
+pub(super) use account_columns;
 
 impl Books for SqliteBooks<'_> {
     fn by_external_id(&mut self, external_id: &str) -> Result<Option<Kept>, Error> {

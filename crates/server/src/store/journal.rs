@@ -1,12 +1,14 @@
 //! Reading the journal.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use super::Error;
-use super::books::{time, uuid};
+use super::books::{account, account_columns, business_key, optional_uuid, time, uuid};
 use crate::domain::consequences::Posted;
 use crate::domain::ledger::{Draft, EntryType, Line, Side};
+use crate::domain::reply::Account;
 
 /// The number of a business's last entry; 0 if there is none.
 pub(super) fn last_number(connection: &Connection, business: i64) -> Result<i64, Error> {
@@ -76,4 +78,105 @@ pub(super) fn lines(
         });
     }
     Ok(lines)
+}
+
+/// Which entries to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EntryFilter {
+    /// Only those of this payment.
+    pub(crate) payment: Option<Uuid>,
+    /// Only those that come after this number.
+    pub(crate) after: i64,
+    /// At most so many.
+    pub(crate) limit: usize,
+}
+
+/// An entry as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JournalEntry {
+    pub(crate) number: i64,
+    pub(crate) entry: Draft<Uuid>,
+    pub(crate) posted_at: Timestamp,
+    /// The payment that it is about, if it is about one.
+    pub(crate) payment: Option<Uuid>,
+    pub(crate) reversal_of: Option<i64>,
+    pub(crate) reversed_by: Option<i64>,
+}
+
+/// Entries of a business by their numbers, and whether there are more.
+pub(crate) fn entries(
+    connection: &Connection,
+    business: Uuid,
+    filter: EntryFilter,
+) -> Result<(Vec<JournalEntry>, bool), Error> {
+    let business = business_key(connection, business)?;
+    let of_payment =
+        "AND entry.payment_key = (SELECT key FROM payments WHERE id = ?3 AND business_id = ?1)";
+    let sql = format!(
+        "SELECT entry.number, entry.entry_type, entry.source_id, entry.entry_at, entry.posted_at, payments.id,
+             entry.reversal_of, reversal.number
+         FROM journal_entries AS entry
+         LEFT JOIN payments ON payments.key = entry.payment_key
+         LEFT JOIN journal_entries AS reversal
+             ON reversal.business_id = entry.business_id AND reversal.reversal_of = entry.number
+         WHERE entry.business_id = ?1 AND entry.number > ?2 {} ORDER BY entry.number LIMIT ?4",
+        if filter.payment.is_some() {
+            of_payment
+        } else {
+            "AND ?3 IS NULL"
+        }
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![
+        business,
+        filter.after,
+        filter.payment.as_ref().map(Uuid::as_bytes),
+        i64::try_from(filter.limit)
+            .unwrap_or(i64::MAX)
+            .saturating_add(1),
+    ])?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        if list.len() == filter.limit {
+            return Ok((list, true));
+        }
+        let number = row.get(0)?;
+        list.push(JournalEntry {
+            number,
+            entry: entry(row, lines(connection, business, number)?)?,
+            posted_at: time(row.get(4)?)?,
+            payment: optional_uuid(row, 5)?,
+            reversal_of: row.get(6)?,
+            reversed_by: row.get(7)?,
+        });
+    }
+    Ok((list, false))
+}
+
+/// An account and what was ever posted to it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Balance {
+    pub(crate) account: Account,
+    pub(crate) debits: i64,
+    pub(crate) credits: i64,
+}
+
+/// The accounts of a business, those of the chart by their stable names first.
+pub(crate) fn balances(connection: &Connection, business: Uuid) -> Result<Vec<Balance>, Error> {
+    let business = business_key(connection, business)?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        account_columns!(),
+        ", debits, credits FROM accounts WHERE business_id = ?1 ORDER BY stable_name IS NULL, stable_name, id"
+    ))?;
+    let mut rows = statement.query([business])?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        list.push(Balance {
+            debits: row.get(account_columns!(count))?,
+            credits: row.get(account_columns!(count) + 1)?,
+            account: account(row)?,
+        });
+    }
+    Ok(list)
 }

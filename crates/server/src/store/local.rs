@@ -1,11 +1,11 @@
 //! What the books keep besides payments, in SQLite.
 
 use layer_payments_types::{self as types, Match};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::Error;
-use super::books::{SqliteBooks, account_by_id, time, uuid};
+use super::books::{SqliteBooks, account_by_id, business_key, time, uuid};
 use super::payouts;
 use crate::domain::local::{Invoice, LocalBooks, Mark, Matched, Payout};
 use crate::domain::reply::Account;
@@ -198,6 +198,25 @@ fn columns(matched: &Matched) -> (Option<&[u8; 16]>, Option<i64>) {
         Matched::Payout(id) => (Some(id.as_bytes()), None),
         Matched::Payment(key) => (None, Some(*key)),
     }
+}
+
+/// The invoices of a business, by id; only the one with this external id if one is given.
+pub(crate) fn invoices(
+    connection: &Connection,
+    business: Uuid,
+    external_id: Option<&str>,
+) -> Result<Vec<Invoice>, Error> {
+    let business = business_key(connection, business)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id, external_id, total_amount, reference_number, voided_at, paid, refunded FROM invoices
+         WHERE business_id = ?1 AND (?2 IS NULL OR external_id = ?2) ORDER BY id",
+    )?;
+    let mut rows = statement.query(params![business, external_id])?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        list.push(invoice(row)?);
+    }
+    Ok(list)
 }
 
 fn invoice(row: &Row<'_>) -> Result<Invoice, Error> {

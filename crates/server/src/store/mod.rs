@@ -4,11 +4,12 @@
 //! beside it on a few connections of their own, each on a snapshot of what is committed. A database in memory has only
 //! the writer's connection, so there its reads wait their turn among the writes.
 
-mod books;
+pub(crate) mod books;
+pub(crate) mod businesses;
 mod check;
-mod journal;
+pub(crate) mod journal;
 mod list;
-mod local;
+pub(crate) mod local;
 mod payouts;
 mod schema;
 mod writer;

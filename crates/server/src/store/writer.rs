@@ -20,8 +20,9 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::books::{self, Names, SqliteBooks};
-use super::{Error, Policy};
+use super::books::{Names, SqliteBooks};
+use super::{Error, Policy, businesses};
+use crate::domain::local::{Business, IsNew, NewBusiness};
 use crate::domain::payment::whole_microseconds;
 
 /// Requests that may wait. Beyond it a request waits before it enters the queue, which slows its client down.
@@ -59,8 +60,36 @@ impl<'a> Unit<'a> {
     }
 
     /// Makes a business known.
+    pub(crate) fn create_business(
+        &self,
+        business: &NewBusiness,
+    ) -> Result<(Business, IsNew), Error> {
+        businesses::create(self.connection, business, self.now)
+    }
+
+    /// Makes a business known of which only the id is.
     pub(crate) fn register_business(&self, business: Uuid) -> Result<(), Error> {
-        books::register_business(self.connection, business, self.now)
+        let business = NewBusiness {
+            id: Some(business),
+            ..NewBusiness::default()
+        };
+        self.create_business(&business).map(drop)
+    }
+
+    /// Sets a business's closing date, or takes it away.
+    pub(crate) fn close_until(
+        &mut self,
+        business: Uuid,
+        closing_date: Option<Timestamp>,
+    ) -> Result<Business, Error> {
+        self.names.remove(&business);
+        businesses::close_until(self.connection, business, closing_date)
+    }
+
+    /// Takes everything away.
+    pub(crate) fn reset(&mut self) -> Result<(), Error> {
+        self.names.clear();
+        businesses::reset(self.connection)
     }
 
     /// The books of a business.

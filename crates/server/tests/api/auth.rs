@@ -14,6 +14,7 @@ const OTHER_BUSINESS: &str = "8d0b2e71-9a4c-4f3e-8a67-5c1f6f6f2b11";
 
 async fn server(clock: &TestClock) -> TestServer {
     let config = config(Database::Memory)
+        .business(OTHER_BUSINESS.parse().unwrap())
         .client(ApiClient::new("other-app", "other-secret").unwrap())
         .client(ApiClient::new("my-app", SECRET).unwrap())
         .clock(clock.clock());

@@ -1,25 +1,29 @@
 //! A server to test, and the few things that every test does with it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use layer_payments_server::{Clock, Config, Database, Server, Token};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 pub(crate) const TOKEN: &str = "test-token";
 pub(crate) const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
 pub(crate) const INVOICE: &str = "3a9c378e-dc02-4700-9158-f629d632a83b";
 
-/// A running server. Stops when it is dropped; [`TestServer::stop`] also waits for its end.
+/// A running server. When it is dropped or stopped, its books are checked, whatever the test did to them; a test can't
+/// forget it. [`TestServer::stop`] also waits for its end.
 pub(crate) struct TestServer {
     pub(crate) base: String,
     pub(crate) client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<()>,
+    /// The server has a thread of its own, so that it answers while a dropped test holds up its runtime.
+    running: Option<JoinHandle<()>>,
 }
 
 /// A reply as it came.
@@ -40,29 +44,62 @@ impl TestServer {
     }
 
     pub(crate) async fn start(config: Config) -> TestServer {
-        let server = Server::bind(config, "127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
-        let base = format!("http://{}", server.local_addr());
+        let (started, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(async move {
-            let shutdown = async {
-                let _ = stopped.await;
-            };
-            server.run(shutdown).await.unwrap();
+        let running = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let server = Server::bind(config, "127.0.0.1:0".parse().unwrap())
+                    .await
+                    .unwrap();
+                started.send(server.local_addr()).unwrap();
+                let shutdown = async {
+                    let _ = stopped.await;
+                };
+                server.run(shutdown).await.unwrap();
+            });
         });
         TestServer {
-            base,
+            base: format!("http://{}", address.await.unwrap()),
             client: reqwest::Client::new(),
             stop: Some(stop),
-            running,
+            running: Some(running),
         }
     }
 
     /// Stops the server the way that a signal does.
     pub(crate) async fn stop(mut self) {
+        self.check_books();
         drop(self.stop.take());
-        self.running.await.unwrap();
+        let running = self.running.take().unwrap();
+        tokio::task::spawn_blocking(|| running.join().unwrap())
+            .await
+            .unwrap();
+    }
+
+    /// Asserts that the books are in order. Blocks: a test may be at its end.
+    fn check_books(&self) {
+        let address = self.base.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        write!(
+            stream,
+            "GET /local/books-check HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n\
+             Connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let body = reply.split_once("\r\n\r\n").unwrap().1;
+        let body: Value =
+            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {reply}"));
+        assert_eq!(body["data"]["faults"], json!([]), "{body:#}");
     }
 
     pub(crate) fn payments_url(&self) -> String {
@@ -96,6 +133,14 @@ impl TestServer {
     /// The external ids of a list, in its order.
     pub(crate) async fn listed(&self, query: &str) -> Vec<String> {
         self.list(query).await.ok().external_ids()
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if self.stop.is_some() && !thread::panicking() {
+            self.check_books();
+        }
     }
 }
 

@@ -1,0 +1,185 @@
+//! What a server is filled with at its start.
+
+use jiff::Timestamp;
+use layer_payments_types::CreateInvoicePayment;
+use layer_payments_validation::{Context, Severity, read_bulk};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::domain::local::{NewAccount, NewBusiness, NewInvoice, NewMatch, NewPayout};
+
+/// Businesses and what is in them: ledger accounts, invoices, payments, payouts, matches and a closing date.
+///
+/// Applying them again changes nothing that is there, so a server can be started with the same file each time. In JSON:
+///
+/// ```
+/// let fixtures = layer_payments_server::Fixtures::from_json(br#"{
+///     "businesses": [{
+///         "id": "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4",
+///         "ledger_accounts": [{"stable_name": "PETTY_CASH", "name": "Petty Cash", "account_type": "ASSET"}],
+///         "invoices": [{"external_id": "invoice-1001", "total_amount": 9000}],
+///         "payments": [{
+///             "external_id": "payment-1", "paid_at": "2024-02-27T02:22:55Z", "method": "ACH", "amount": 9000,
+///             "invoice_payments": [{"invoice_external_id": "invoice-1001", "amount": 9000}]
+///         }],
+///         "payouts": [{
+///             "external_id": "payout-1", "completed_at": "2024-02-28T00:00:00Z", "paid_out_amount": 9000,
+///             "payments": [{"invoice_payment_external_id": "payment-1"}]
+///         }],
+///         "matches": [{
+///             "payout_external_id": "payout-1",
+///             "bank_transaction": {"date": "2024-02-29T00:00:00Z", "amount": 9000}
+///         }],
+///         "closing_date": "2024-01-01T00:00:00Z"
+///     }]
+/// }"#)?;
+/// # Ok::<(), layer_payments_server::InvalidFixtures>(())
+/// ```
+///
+/// `spec/local.yaml` describes each of these objects.
+#[derive(Clone, Debug)]
+pub struct Fixtures {
+    pub(crate) businesses: Vec<BusinessFixtures>,
+}
+
+/// A business and what is in it.
+#[derive(Clone, Debug)]
+pub(crate) struct BusinessFixtures {
+    pub(crate) business: NewBusiness,
+    pub(crate) id: Uuid,
+    /// Set once everything else was created.
+    pub(crate) closing_date: Option<Timestamp>,
+    pub(crate) ledger_accounts: Vec<NewAccount>,
+    pub(crate) invoices: Vec<NewInvoice>,
+    pub(crate) payments: Vec<CreateInvoicePayment>,
+    pub(crate) payouts: Vec<NewPayout>,
+    pub(crate) matches: Vec<NewMatch>,
+}
+
+/// Why a text isn't fixtures: each fault with its JSON Pointer, a line each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct InvalidFixtures(Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    businesses: Vec<RawBusiness>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBusiness {
+    id: Uuid,
+    #[serde(default)]
+    external_id: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    closing_date: Option<Timestamp>,
+    #[serde(default)]
+    ledger_accounts: Vec<NewAccount>,
+    #[serde(default)]
+    invoices: Vec<NewInvoice>,
+    #[serde(default)]
+    payments: Option<Box<RawValue>>,
+    #[serde(default)]
+    payouts: Vec<NewPayout>,
+    #[serde(default)]
+    matches: Vec<NewMatch>,
+}
+
+impl Fixtures {
+    /// Reads fixtures from JSON. Payments are checked by the rules of a bulk request.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFixtures`] with all that is wrong with the payments, or the first thing that is wrong elsewhere.
+    pub fn from_json(text: &[u8]) -> Result<Fixtures, InvalidFixtures> {
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let document: Document = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            InvalidFixtures(vec![format!("{}: {}", error.path(), error.inner())])
+        })?;
+        json.end()
+            .map_err(|error| InvalidFixtures(vec![format!("after the object: {error}")]))?;
+        let context = Context::at(Timestamp::now());
+        let mut faults = Vec::new();
+        let mut businesses = Vec::with_capacity(document.businesses.len());
+        for (index, raw) in document.businesses.into_iter().enumerate() {
+            let payments = match raw.payments.as_deref().map(RawValue::get) {
+                None | Some("[]" | "null") => Vec::new(),
+                Some(text) => match read_bulk(text.as_bytes(), &context) {
+                    Ok(valid) => valid.into_inner(),
+                    Err(violations) => {
+                        let errors = violations
+                            .into_iter()
+                            .filter(|violation| violation.severity() == Severity::Error);
+                        faults.extend(errors.map(|violation| {
+                            format!(
+                                "/businesses/{index}/payments{}: {} ({})",
+                                violation.pointer,
+                                violation.message,
+                                violation.rule.code()
+                            )
+                        }));
+                        Vec::new()
+                    }
+                },
+            };
+            businesses.push(BusinessFixtures {
+                business: NewBusiness {
+                    id: Some(raw.id),
+                    external_id: raw.external_id,
+                    name: raw.name,
+                    closing_date: None,
+                },
+                id: raw.id,
+                closing_date: raw.closing_date,
+                ledger_accounts: raw.ledger_accounts,
+                invoices: raw.invoices,
+                payments,
+                payouts: raw.payouts,
+                matches: raw.matches,
+            });
+        }
+        if faults.is_empty() {
+            Ok(Fixtures { businesses })
+        } else {
+            Err(InvalidFixtures(faults))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> String {
+        Fixtures::from_json(text.as_bytes())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn faults_are_told_with_their_place() {
+        let id = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
+        let text = faults(&format!(
+            r#"{{"businesses": [{{"id": "{id}", "payments": [{{"amount": -1}}]}}]}}"#
+        ));
+        assert!(
+            text.contains("/businesses/0/payments/0/amount: ")
+                && text.contains("(amount-negative)"),
+            "{text}"
+        );
+        assert!(text.contains("(property-missing)"), "{text}");
+        let text = faults(&format!(
+            r#"{{"businesses": [{{"id": "{id}", "invoices": [{{"total": 1}}]}}]}}"#
+        ));
+        assert!(
+            text.starts_with("businesses[0].invoices[0]") && text.contains("`total`"),
+            "{text}"
+        );
+        assert!(faults("{} x").contains("businesses"));
+    }
+}

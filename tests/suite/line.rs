@@ -20,7 +20,8 @@ async fn server() -> SocketAddr {
     let config = Config::new(
         Database::Memory,
         Token::new(TOKEN).expect("the token is sendable"),
-    );
+    )
+    .business(BUSINESS.parse().expect("a UUID"));
     let server = Server::bind(config, SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
         .expect("a port of this machine is free");

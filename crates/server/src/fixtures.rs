@@ -165,14 +165,21 @@ mod tests {
     fn faults_are_told_with_their_place() {
         let id = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
         let text = faults(&format!(
-            r#"{{"businesses": [{{"id": "{id}", "payments": [{{"amount": -1}}]}}]}}"#
+            r#"{{"businesses": [{{"id": "{id}", "payments": [
+                {{"paid_at": "2024-02-27T02:22:55Z", "method": "CASH", "amount": -1, "invoice_payments": []}},
+                {{"amount": 1}}
+            ]}}]}}"#
         ));
         assert!(
             text.contains("/businesses/0/payments/0/amount: ")
                 && text.contains("(amount-negative)"),
             "{text}"
         );
-        assert!(text.contains("(property-missing)"), "{text}");
+        assert!(
+            text.contains("/businesses/0/payments/1/method: ")
+                && text.contains("(property-missing)"),
+            "{text}"
+        );
         let text = faults(&format!(
             r#"{{"businesses": [{{"id": "{id}", "invoices": [{{"total": 1}}]}}]}}"#
         ));

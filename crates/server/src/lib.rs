@@ -77,13 +77,30 @@
 //! that are refused for another reason take a token too, a wrong bearer token included, so that guessing one is slow.
 //! Requests to operate the server (`/healthz`, `/metrics`, `/docs`, `/local/...`) take none.
 //!
-//! # What is not here yet
+//! # The ledger
 //!
-//! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request
-//!   names for the first time is registered, never refused.
-//! - No payouts and no matches, so `included_in_payout=true` and `is_matched=true` find nothing.
-//! - Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the
-//!   payment's invoices in their order. A refund that gives no amount at all is kept and not shown.
+//! Every payment posts a balanced journal entry in the same transaction, each of its refunds two, a payout its fee and a
+//! match the money's way to the bank. The posting rules are pure functions, written down with their reasons in
+//! `domain/ledger.rs`. Nothing that was posted is edited: a change that touches it reverses the entry and posts a new one,
+//! one that touches only a memo, tags or metadata posts nothing. What would post or reverse before a business's closing
+//! date is refused. An account's debits and credits, an invoice's paid amount and the marks for payouts and matches are
+//! kept beside what they follow from; [`check_books`] works all of it out anew.
+//!
+//! - **Businesses** have to be there: [`Config::business`], [`Fixtures`] or `POST /local/businesses`. Any other is
+//!   answered with 404.
+//! - **Accounts** are those of the chart, which come to life at their first use, and those that were created. Any other
+//!   is refused with 400, as Layer's ledger pages have it.
+//! - **Invoices** that are named for the first time are registered, unless [`Config::strict_invoices`] is set; what is
+//!   owed on them isn't known, so any amount can be paid. An invoice that was created has a total: paying more than is
+//!   outstanding is refused, and so is paying one that is fully paid or void.
+//! - **Dedicated refunds** are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the
+//!   payment's invoices in their order. A refund that gives no amount at all is kept, not shown and not posted.
+//!
+//! # What the public API can't create
+//!
+//! Routes below `/local`, described in `spec/local.yaml`, create businesses, ledger accounts, invoices, payouts and
+//! matches, read the journal and the trial balance, and reset the server. They take tokens that open everything.
+//! [`Fixtures`] hold the same for the start.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! The program as people meet it: the binary is run, and its output, messages and exit code are compared.
 
+mod ledger;
 mod serve;
 mod validate;
 
@@ -835,6 +836,7 @@ struct Served {
 impl Served {
     fn new(db: &str, configure: impl FnOnce(&mut Command)) -> Served {
         let mut command = program(&["serve", "--db", db, "--listen", "127.0.0.1:0"]);
+        command.args(["--business", BUSINESS]);
         configure(&mut command);
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());

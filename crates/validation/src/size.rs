@@ -68,9 +68,8 @@ fn most_value_len(value: &Value) -> usize {
         return most_text_len(text);
     }
     match value {
-        // A sign and 19 digits, or 20 digits.
-        Value::Number(number) if number.is_i64() || number.is_u64() => 20,
-        Value::Number(number) => number_len(number),
+        // -2.2250738585072014e-308 is one of the longest.
+        Value::Number(_) => 24,
         Value::Array(items) => most_array_len(items),
         Value::Object(object) => most_object_len(object),
         Value::Null | Value::Bool(_) | Value::String(_) => 5,
@@ -158,6 +157,9 @@ mod tests {
             json!({"a": "\u{1}\"\\ü😀", "nested": {"list": [1, -2.5, true, false, null]}}),
             json!({"": i64::MIN, "max": u64::MAX, "zero": 0, "nine": 9, "ten": 10, "minus": -1}),
             json!([0.1, 1e300, -0.0, 1.0, 123_456_789.125]),
+            json!(-2.225_073_858_507_201_4e-308),
+            json!(-1.234_567_890_123_456_7e-5),
+            json!(-1.234_567_890_123_456_7e15),
             json!(every_ascii),
             json!({ shifted: "\u{7f}\u{80}" }),
         ] {

@@ -50,9 +50,7 @@ pub fn validate_bulk(payments: &[CreateInvoicePayment], context: &Context) -> Ve
     check_count(payments.len(), context, &mut found);
     let key = |index: usize| {
         let external_id = payments.get(index)?.external_id.as_deref();
-        external_id
-            .filter(|text| !text.is_empty())
-            .map(str::as_bytes)
+        external_id.filter(|text| !text.is_empty())
     };
     let mut slots = slots_for(payments.len());
     let mut seen = Seen::new(&mut slots);

@@ -56,6 +56,11 @@
 //! A bulk request allocates one table of its external ids. `cargo bench -p layer-payments-validation` compares the time
 //! with that of parsing and of a check by JSON Schema.
 //!
+//! # Where it runs
+//!
+//! Anywhere: there is no I/O, no clock, no thread and no random number in it or in what it depends on. It builds for
+//! `wasm32-unknown-unknown`, which its tests show wherever the toolchain has that target.
+//!
 //! # What is not checked
 //!
 //! What needs more than the request and the payment that it changes can only be checked where the payments are kept:

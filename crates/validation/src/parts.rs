@@ -5,10 +5,11 @@ use layer_payments_types::{
     AccountIdentifier, AdditionalFeeInput, AllocationInput, DedicatedRefundInput,
     InvoiceAllocationInput, Metadata, RefundLineItemInput, RefundedPaymentFeeInput, TagKeyValue,
 };
+use uuid::Uuid;
 
 use crate::message::quoted;
 use crate::pointer::Pointer;
-use crate::repeat::{Firsts, repeats};
+use crate::repeat::{Firsts, Key, repeats};
 use crate::rule::Rule;
 use crate::size::{METADATA_LIMIT, excess_len};
 use crate::violation::Violation;
@@ -179,11 +180,11 @@ impl<S: Sink> Checker<S> {
     #[inline(always)]
     pub(crate) fn tags(&mut self, place: &Pointer<'_>, tags: Option<&[TagKeyValue]>) {
         let Some(tags) = tags else { return };
-        let repeats = repeats(tags.len(), |index| Some(tags.get(index)?.key.as_bytes()));
+        let repeats = repeats(tags.len(), |index| Some(tags.get(index)?.key.as_str()));
         for (index, tag) in tags.iter().enumerate() {
             let place = place.index(index);
             self.tag_text(&place, "key", &tag.key);
-            if let Some(first) = before(&repeats, index, tag.key.as_bytes())
+            if let Some(first) = before(&repeats, index, tag.key.as_str())
                 && !tag.key.trim().is_empty()
             {
                 self.add(Rule::DuplicateTagKey, &place.field("key"), || {
@@ -264,9 +265,7 @@ impl<S: Sink> Checker<S> {
             Some(AllocationInput::Invoice(invoice)) => Some(invoice),
             _ => None,
         };
-        let by_id = repeats(list.len(), |index| {
-            Some(invoice(index)?.invoice_id.as_ref()?.as_bytes().as_slice())
-        });
+        let by_id = repeats(list.len(), |index| invoice(index)?.invoice_id.as_ref());
         let by_external_id = repeats(list.len(), |index| {
             named(invoice(index)?.invoice_external_id.as_deref())
         });
@@ -295,8 +294,8 @@ impl<S: Sink> Checker<S> {
         place: &Pointer<'_>,
         invoice: &InvoiceAllocationInput,
         index: usize,
-        by_id: &Option<Firsts<'_>>,
-        by_external_id: &Option<Firsts<'_>>,
+        by_id: &Option<Firsts<'_, Uuid>>,
+        by_external_id: &Option<Firsts<'_, str>>,
     ) {
         let id = invoice.invoice_id.as_ref();
         let external_id = invoice.invoice_external_id.as_deref();
@@ -313,7 +312,7 @@ impl<S: Sink> Checker<S> {
                  allocation with the sum, unless two are meant."
             )
         };
-        let first_by_id = id.and_then(|id| before(by_id, index, id.as_bytes()));
+        let first_by_id = id.and_then(|id| before(by_id, index, id));
         if let (Some(first), Some(id)) = (first_by_id, id) {
             self.add(
                 Rule::DuplicateInvoiceAllocation,
@@ -325,7 +324,7 @@ impl<S: Sink> Checker<S> {
         self.external_id(&place, external_id);
         if let Some(text) = external_id
             && first_by_id.is_none()
-            && let Some(first) = before(by_external_id, index, text.as_bytes())
+            && let Some(first) = before(by_external_id, index, text)
         {
             self.add(Rule::DuplicateInvoiceAllocation, &place, || {
                 again(first, &quoted(text))
@@ -346,7 +345,7 @@ impl<S: Sink> Checker<S> {
         });
         for (index, refund) in list.iter().enumerate() {
             let external_id = refund.external_id.as_deref().unwrap_or_default();
-            let first = before(&repeats, index, external_id.as_bytes());
+            let first = before(&repeats, index, external_id);
             self.refund(
                 &place.index(index),
                 refund,
@@ -479,14 +478,16 @@ pub(crate) fn is_plausible(time: Timestamp) -> bool {
 
 /// An id that identifies something, for comparison with others.
 #[inline(always)]
-fn named(external_id: Option<&str>) -> Option<&[u8]> {
-    external_id
-        .filter(|text| !text.is_empty())
-        .map(str::as_bytes)
+fn named(external_id: Option<&str>) -> Option<&str> {
+    external_id.filter(|text| !text.is_empty())
 }
 
 /// Where a value of a list stands before `index`, if it does.
 #[inline(always)]
-fn before(repeats: &Option<Firsts<'_>>, index: usize, key: &[u8]) -> Option<usize> {
+fn before<K: Key + ?Sized>(
+    repeats: &Option<Firsts<'_, K>>,
+    index: usize,
+    key: &K,
+) -> Option<usize> {
     repeats.as_ref()?.before(index, key)
 }

@@ -1,6 +1,12 @@
 //! Finding what stands twice in a list, without memory from the heap where nothing does.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+
+/// A value that is looked for among others: a text or an id.
+pub(crate) trait Key: Eq + Hash + AsRef<[u8]> {}
+
+impl<K: Eq + Hash + AsRef<[u8]> + ?Sized> Key for K {}
 
 /// Lists up to this length are compared pair by pair.
 const FEW: usize = 8;
@@ -10,11 +16,11 @@ const SOME: usize = 64;
 const MANY: usize = 2_048;
 
 /// Where each value of a list stands first.
-pub(crate) struct Firsts<'a>(HashMap<&'a [u8], usize>);
+pub(crate) struct Firsts<'a, K: ?Sized>(HashMap<&'a K, usize>);
 
-impl Firsts<'_> {
+impl<K: Key + ?Sized> Firsts<'_, K> {
     /// The place before `index` where its value `key` stands first. `None` if that is `index` itself.
-    pub(crate) fn before(&self, index: usize, key: &[u8]) -> Option<usize> {
+    pub(crate) fn before(&self, index: usize, key: &K) -> Option<usize> {
         self.0.get(key).copied().filter(|first| *first < index)
     }
 }
@@ -22,23 +28,22 @@ impl Firsts<'_> {
 /// Looks for values that stand twice among the `len` values that `key` gives; those without a value are passed over.
 /// `None` if there are none, which up to 2,048 values is found out without an allocation.
 #[inline(always)]
-pub(crate) fn repeats<'a>(
+pub(crate) fn repeats<'a, K: Key + ?Sized + 'a>(
     len: usize,
-    key: impl Fn(usize) -> Option<&'a [u8]>,
-) -> Option<Firsts<'a>> {
-    if len < 2 || !may_repeat(len, &key) {
-        return None;
-    }
-    firsts(len, &key)
+    key: impl Fn(usize) -> Option<&'a K>,
+) -> Option<Firsts<'a, K>> {
+    let may_repeat = if len <= FEW {
+        let before = |index, value| (0..index).any(|other| key(other) == Some(value));
+        (1..len).any(|index| key(index).is_some_and(|value| before(index, value)))
+    } else {
+        may_repeat(len, &key)
+    };
+    may_repeat.then(|| firsts(len, &key)).flatten()
 }
 
 /// Says no only if no value stands twice.
-fn may_repeat<'a>(len: usize, key: &impl Fn(usize) -> Option<&'a [u8]>) -> bool {
-    if len <= FEW {
-        return (1..len).any(|index| {
-            key(index).is_some_and(|value| (0..index).any(|other| key(other) == Some(value)))
-        });
-    }
+#[inline(never)]
+fn may_repeat<'a, K: Key + ?Sized + 'a>(len: usize, key: &impl Fn(usize) -> Option<&'a K>) -> bool {
     let search = |slots: &mut [Slot]| {
         let mut seen = Seen::new(slots);
         (0..len).any(|index| key(index).is_some_and(|value| !seen.is_new(index, value, key)))
@@ -55,7 +60,10 @@ fn may_repeat<'a>(len: usize, key: &impl Fn(usize) -> Option<&'a [u8]>) -> bool 
 /// Finds what stands twice for good.
 #[cold]
 #[inline(never)]
-fn firsts<'a>(len: usize, key: &impl Fn(usize) -> Option<&'a [u8]>) -> Option<Firsts<'a>> {
+fn firsts<'a, K: Key + ?Sized + 'a>(
+    len: usize,
+    key: &impl Fn(usize) -> Option<&'a K>,
+) -> Option<Firsts<'a, K>> {
     let mut firsts = HashMap::with_capacity(len);
     let mut found = false;
     for index in 0..len {
@@ -105,18 +113,18 @@ impl<'s> Seen<'s> {
     /// In a list that is made to collide, or is unlucky, it says no to values that are new. So the cost of a value is
     /// bounded, whatever the list.
     #[inline(always)]
-    pub(crate) fn is_new<'a>(
+    pub(crate) fn is_new<'a, K: Key + ?Sized + 'a>(
         &mut self,
         index: usize,
-        value: &[u8],
-        key: impl Fn(usize) -> Option<&'a [u8]>,
+        value: &K,
+        key: impl Fn(usize) -> Option<&'a K>,
     ) -> bool {
         /// With half of the slots empty, not one in a million values gets so far.
         const MOST_STEPS: usize = 64;
         let Some(mask) = self.slots.len().checked_sub(1) else {
             return true;
         };
-        let hash = hash(value);
+        let hash = hash(value.as_ref());
         // More values than that don't fit into memory.
         let place = u32::try_from(index + 1).unwrap_or(u32::MAX);
         let new = Slot {
@@ -171,12 +179,12 @@ mod tests {
     use super::*;
 
     fn check(values: &[Option<String>]) -> Vec<Option<usize>> {
-        let key = |index: usize| values[index].as_deref().map(str::as_bytes);
+        let key = |index: usize| values[index].as_deref();
         let found = repeats(values.len(), key);
         let answers: Vec<_> = (0..values.len())
             .map(|index| {
                 let value = values[index].as_deref()?;
-                found.as_ref()?.before(index, value.as_bytes())
+                found.as_ref()?.before(index, value)
             })
             .collect();
         // `None` is exactly the answer where nothing repeats.

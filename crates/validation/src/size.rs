@@ -14,30 +14,27 @@ pub const METADATA_LIMIT: usize = 1024;
 /// How many bytes a metadata object takes as compact JSON in UTF-8, as serde_json writes it: of a text only `"`, `\`
 /// and U+0000 to U+001F are escaped.
 pub fn metadata_len(metadata: &Metadata) -> usize {
-    object_len(&metadata.0, &text_len)
+    object_len(&metadata.0)
 }
 
 /// The length if it is above the limit. Most metadata is so far below it that its bytes needn't be looked at.
 pub(crate) fn excess_len(metadata: &Metadata) -> Option<usize> {
-    // Every byte of a text might be one that is written as six.
-    let most = object_len(&metadata.0, &|text| 6 * text.len() + 2);
-    if most <= METADATA_LIMIT {
+    if most_object_len(&metadata.0) <= METADATA_LIMIT {
         return None;
     }
     Some(metadata_len(metadata)).filter(|length| *length > METADATA_LIMIT)
 }
 
-/// `text_len` measures a text, in quotes and escaped.
-fn object_len(object: &Map<String, Value>, text_len: &impl Fn(&str) -> usize) -> usize {
+fn object_len(object: &Map<String, Value>) -> usize {
     // Two braces, and a comma less than there are entries.
     let mut length = 2 + object.len().saturating_sub(1);
     for (key, value) in object {
-        length += text_len(key) + 1 + value_len(value, text_len);
+        length += text_len(key) + 1 + value_len(value);
     }
     length
 }
 
-fn value_len(value: &Value, text_len: &impl Fn(&str) -> usize) -> usize {
+fn value_len(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(true) => 4,
         Value::Bool(false) => 5,
@@ -46,12 +43,50 @@ fn value_len(value: &Value, text_len: &impl Fn(&str) -> usize) -> usize {
         Value::Array(items) => {
             let mut length = 2 + items.len().saturating_sub(1);
             for item in items {
-                length += value_len(item, text_len);
+                length += value_len(item);
             }
             length
         }
-        Value::Object(object) => object_len(object, text_len),
+        Value::Object(object) => object_len(object),
     }
+}
+
+/// What [`object_len`] is at most, from the lengths of the texts alone.
+fn most_object_len(object: &Map<String, Value>) -> usize {
+    let mut length = 2;
+    for (key, value) in object {
+        // A colon and a comma.
+        length += most_text_len(key) + 2 + most_value_len(value);
+    }
+    length
+}
+
+#[inline(always)]
+fn most_value_len(value: &Value) -> usize {
+    // Nearly all values are texts, which a jump by kind would only hold up.
+    if let Value::String(text) = value {
+        return most_text_len(text);
+    }
+    match value {
+        // -2.2250738585072014e-308 is one of the longest.
+        Value::Number(_) => 24,
+        Value::Array(items) => most_array_len(items),
+        Value::Object(object) => most_object_len(object),
+        Value::Null | Value::Bool(_) | Value::String(_) => 5,
+    }
+}
+
+fn most_array_len(items: &[Value]) -> usize {
+    let mut length = 2;
+    for item in items {
+        length += 1 + most_value_len(item);
+    }
+    length
+}
+
+/// Every byte of a text might be one that is written as six.
+fn most_text_len(text: &str) -> usize {
+    6 * text.len() + 2
 }
 
 /// The quotes, the bytes, and what escapes add to them.
@@ -122,11 +157,15 @@ mod tests {
             json!({"a": "\u{1}\"\\ü😀", "nested": {"list": [1, -2.5, true, false, null]}}),
             json!({"": i64::MIN, "max": u64::MAX, "zero": 0, "nine": 9, "ten": 10, "minus": -1}),
             json!([0.1, 1e300, -0.0, 1.0, 123_456_789.125]),
+            json!(-2.225_073_858_507_201_4e-308),
+            json!(-1.234_567_890_123_456_7e-5),
+            json!(-1.234_567_890_123_456_7e15),
             json!(every_ascii),
             json!({ shifted: "\u{7f}\u{80}" }),
         ] {
             let text = serde_json::to_string(&value).unwrap();
-            assert_eq!(value_len(&value, &text_len), text.len(), "{text}");
+            assert_eq!(value_len(&value), text.len(), "{text}");
+            assert!(most_value_len(&value) >= text.len(), "{text}");
         }
     }
 

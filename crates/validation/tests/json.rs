@@ -267,6 +267,28 @@ fn what_can_be_sent_is_handed_out_with_its_warnings() {
     assert_eq!(found[0].rule, Rule::AllocationsExceedAmount);
 }
 
+/// A reader that takes a short cut misses the nearest floating-point number for some of those with many digits, and what
+/// is stored isn't what was sent.
+#[test]
+fn numbers_in_metadata_are_handed_out_as_they_were_sent() {
+    // The same numbers in each run: a linear congruential generator.
+    let mut bits = 0x2545_f491_4f6c_dd1d_u64;
+    let mut numbers = vec![f64::MAX, f64::MIN_POSITIVE, 5e-324, -0.1, 1e23, 0.3];
+    while numbers.len() < 10_000 {
+        bits = bits
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        numbers.extend(Some(f64::from_bits(bits)).filter(|number| number.is_finite()));
+    }
+    for number in numbers {
+        let body = payment(&format!("\"metadata\":{{\"n\":{number:e}}}"));
+        // So many of them are more than metadata may hold, so each has its own payment.
+        let payment = read_create(body.as_bytes(), &context()).unwrap();
+        let read = payment.metadata.as_ref().unwrap().0["n"].as_f64().unwrap();
+        assert_eq!(read.to_bits(), number.to_bits(), "{number:e} is {read:e}");
+    }
+}
+
 #[test]
 fn a_list_has_no_body_to_check() {
     for body in [&b""[..], b"nonsense", b"{}"] {

@@ -699,6 +699,72 @@ fn files_are_judged_as_the_vectors_say() {
 }
 
 #[test]
+fn a_list_read_in_pieces_is_judged_as_one_body() {
+    let payment = |id: &str, amount: &str| {
+        format!(
+            "{{\"external_id\": \"{id}\", \"paid_at\": \"2024-02-27T02:22:55Z\", \"method\": \"CASH\",\n \"amount\": {amount}, \
+             \"metadata\": {{\"ü\": \"\\u00fc \\\" ]}}\"}}, \"invoice_payments\": [{{\"invoice_external_id\": \"i\", \"amount\": 1}}]}}"
+        )
+    };
+    let list = format!(
+        "[{},\n{},\n{}]\n",
+        payment("a", "1"),
+        payment("a", "2"),
+        payment("b", "0")
+    );
+    let pieces: &[&[u8]] = &[
+        b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"1", b"-", b"null",
+        b"\xc3", b"\\ud800", b"a", b"\"a\"", b"{}", b",{}", b"1.5", b"\0",
+    ];
+    // The same numbers in each run: a linear congruential generator.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let (mut read_to_the_end, mut malformed) = (0, 0);
+    for _ in 0..4_000 {
+        let mut text = list.clone().into_bytes();
+        for _ in 0..=random(3) {
+            let at = random(text.len());
+            let to = (at + random(4)).min(text.len());
+            let piece = pieces[random(pieces.len())].iter().copied();
+            text.splice(at..to, piece);
+        }
+        let bulk = Some(Operation::BulkCreateInvoicePayments);
+        let whole = validate_json(Operation::BulkCreateInvoicePayments, &text, &context());
+        let mut whole: Vec<_> = whole
+            .into_iter()
+            .map(|violation| (violation.pointer, violation.rule.code()))
+            .collect();
+        let rows = Rows::new(Format::Json, bulk, context(), Cursor::new(text.clone()));
+        let mut pieces: Vec<_> = match rows.and_then(read_rows) {
+            Ok(rows) => {
+                read_to_the_end += 1;
+                found(rows)
+                    .into_iter()
+                    .map(|(_, pointer, code)| (pointer, code))
+                    .collect()
+            }
+            Err(error) => {
+                assert!(error.is::<NotJson>(), "{error:#}");
+                malformed += 1;
+                vec![(String::new(), Rule::JsonMalformed.code())]
+            }
+        };
+        whole.sort();
+        pieces.sort();
+        assert_eq!(pieces, whole, "{}", String::from_utf8_lossy(&text));
+    }
+    assert!(
+        read_to_the_end > 500 && malformed > 500,
+        "{read_to_the_end}, {malformed}"
+    );
+}
+
+#[test]
 fn positions_count_the_bytes() {
     for (format, text) in [
         (Format::Csv, with("memo", "ü,\n")),

@@ -7,7 +7,7 @@ use layer_payments_types::{
     AllocationInput, CreateInvoicePayment, IdempotencyOutcome, InvoicePayment, Payout,
     UpdateInvoicePayment,
 };
-use layer_payments_validation::{Context, Severity, validate_update};
+use layer_payments_validation::{Context, Severity, Violation, validate_repeat, validate_update};
 use uuid::Uuid;
 
 use super::change::{self, Birth};
@@ -208,6 +208,10 @@ fn record_one<B: Books>(
             outcome: IdempotencyOutcome::Created,
         }));
     };
+    // The request is valid by itself, but not all of the payment need be in it.
+    let kept = existing.payment.existing();
+    let context = Context::at(books.now());
+    refusals.extend(errors(validate_repeat(&request, &kept, &context)));
     let changes = resolve::create(books, request, refusals)?;
     if !refusals.is_empty() {
         return Ok(None);
@@ -298,11 +302,20 @@ pub(crate) fn update<B: Books>(
 /// Checks an update by the rules that need the payment that it changes, such as that the allocations fit the amount,
 /// whichever of the two is new. What the rules only warn of is left out.
 fn check(payment: &Payment, request: &UpdateInvoicePayment, now: Timestamp) -> Vec<Refusal> {
-    validate_update(request, Some(&payment.existing()), &Context::at(now))
+    errors(validate_update(
+        request,
+        Some(&payment.existing()),
+        &Context::at(now),
+    ))
+    .collect()
+}
+
+/// The errors among violations, without the warnings.
+fn errors(violations: Vec<Violation>) -> impl Iterator<Item = Refusal> {
+    violations
         .into_iter()
         .filter(|violation| violation.rule.severity() == Severity::Error)
         .map(Refusal::from)
-        .collect()
 }
 
 /// Lets the books know both names of the invoices that are given with both. Where only the external id was known so

@@ -246,6 +246,70 @@ async fn what_a_repeated_request_leaves_out_stays() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_must_fit_what_it_leaves_out() {
+    let server = TestServer::memory().await;
+    let full = with(
+        documented_request(),
+        json!({"dedicated_refunds": [{"external_id": "refund-1", "line_items": [{"amount": 85}]}]}),
+    );
+    let first = server.record(&full).await.ok();
+    let short = |properties: Value| {
+        let payment = with(payment("payment-1"), json!({"invoice_payments": []}));
+        with(payment, properties)
+    };
+    let fault = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
+    let processor = "processor-not-allowed-for-method";
+    for (request, faults) in [
+        // The processor and the refund stay, since the request doesn't name them.
+        (
+            short(json!({"method": "CASH", "amount": 90})),
+            vec![fault("/method", processor)],
+        ),
+        (
+            short(json!({"method": "CREDIT_CARD", "amount": 84})),
+            vec![fault("/amount", "refunds-exceed-amount")],
+        ),
+        (
+            short(
+                json!({"method": "CASH", "amount": 84, "processor": null, "dedicated_refunds": null}),
+            ),
+            vec![
+                fault("/method", processor),
+                fault("/amount", "refunds-exceed-amount"),
+            ],
+        ),
+    ] {
+        assert_eq!(
+            server.record(&request).await.faults(400),
+            faults,
+            "{request}"
+        );
+        let in_bulk: Vec<_> = faults
+            .into_iter()
+            .map(|(pointer, code)| (format!("/1{pointer}"), code))
+            .collect();
+        let bulk = server.bulk(&json!([payment("other"), request])).await;
+        assert_eq!(bulk.faults(400), in_bulk);
+        assert_eq!(&server.listed_payment().await, first.payment());
+    }
+    let reply = server
+        .record(&short(
+            json!({"method": "CASH", "amount": 84, "processor": "STRIPE"}),
+        ))
+        .await;
+    assert_eq!(
+        reply.faults(400),
+        [fault("/processor", processor)],
+        "what the request breaks by itself is told first"
+    );
+    let fits = short(json!({"method": "ACH", "amount": 84, "dedicated_refunds": []}));
+    let reply = server.record(&fits).await.ok();
+    assert_eq!(reply.outcomes(), json!(["updated"]));
+    assert_eq!(reply.payment()["processor"], "STRIPE");
+    assert_eq!(reply.payment()["amount"], 84);
+}
+
+#[tokio::test]
 async fn other_values_update_the_payment() {
     let server = TestServer::memory().await;
     // What the changes below touch and the documented request leaves out is named, so that it can be set back.

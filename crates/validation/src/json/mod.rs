@@ -15,11 +15,11 @@ mod keys;
 mod text;
 mod walk;
 
-use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
 
 use layer_payments_types::{CreateInvoicePayment, Operation, UpdateInvoicePayment};
-use serde::de::{DeserializeOwned, DeserializeSeed};
-use serde_json::value::RawValue;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use self::findings::Findings;
 use self::walk::{Elements, Walk};
@@ -135,45 +135,23 @@ pub fn read_bulk(
         text,
         Some(&mut elements),
     )?;
-    let Some(count) = elements.count else {
+    let Some(refused) = elements.refused else {
         return Err(raw);
     };
     let mut found = Vec::new();
-    check_count(count, context, &mut found);
-    let refused: HashSet<usize> = elements
-        .faulty
-        .iter()
-        .filter(|faulty| faulty.refused)
-        .map(|faulty| faulty.index)
-        .collect();
-    let payments: Vec<Option<CreateInvoicePayment>> = if refused.is_empty() {
-        decode::<Vec<_>>(text, &Pointer::Root)?
-            .into_iter()
-            .map(Some)
-            .collect()
-    } else {
-        let texts: Vec<&RawValue> = decode(text, &Pointer::Root)?;
-        texts
-            .into_iter()
-            .enumerate()
-            .map(|(index, text)| {
-                if refused.contains(&index) {
-                    return Ok(None);
-                }
-                decode(text.get(), &Pointer::Root.index(index)).map(Some)
-            })
-            .collect::<Result<_, _>>()?
-    };
+    check_count(refused.len(), context, &mut found);
+    let payments = decode(text, Sound(&refused))?;
     let mut ids = ExternalIds::with_capacity(payments.len());
-    let mut faulty = elements.faulty.iter().peekable();
+    let mut sound = payments.iter();
+    let mut listed = elements.listed.iter().peekable();
     let mut raw = raw.into_iter();
     let mut taken = 0;
-    for (index, payment) in payments.iter().enumerate() {
-        if let Some(faulty) = faulty.next_if(|faulty| faulty.index == index) {
-            found.extend(raw.by_ref().take(faulty.end - taken));
-            taken = faulty.end;
+    for (index, refused) in refused.into_iter().enumerate() {
+        if let Some((_, end)) = listed.next_if(|(listed, _)| *listed == index) {
+            found.extend(raw.by_ref().take(end - taken));
+            taken = *end;
         }
-        if let Some(payment) = payment {
+        if !refused && let Some(payment) = sound.next() {
             check_create(
                 &Pointer::Root.index(index),
                 payment,
@@ -184,8 +162,40 @@ pub fn read_bulk(
         }
     }
     // Where a payment is lacking, there is an error.
-    Validated::judge(payments.into_iter().flatten().collect(), found)
-        .map_err(|invalid| invalid.into_parts().1)
+    Validated::judge(payments, found).map_err(|invalid| invalid.into_parts().1)
+}
+
+/// Decodes the payments of a bulk request that a walk has found no error in; the others are passed over.
+struct Sound<'a>(&'a [bool]);
+
+impl<'de> DeserializeSeed<'de> for Sound<'_> {
+    type Value = Vec<CreateInvoicePayment>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sound<'_> {
+    type Value = Vec<CreateInvoicePayment>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of payments")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut payments = Vec::new();
+        for refused in self.0 {
+            if *refused {
+                items.next_element::<IgnoredAny>()?;
+            } else {
+                payments.extend(items.next_element::<CreateInvoicePayment>()?);
+            }
+        }
+        // There is no more, but the end has to be read.
+        items.next_element::<IgnoredAny>()?;
+        Ok(payments)
+    }
 }
 
 /// Reads a body that is one object, and checks what was read.
@@ -199,7 +209,7 @@ fn read<T: DeserializeOwned>(
     if has_errors(&found) {
         return Err(found);
     }
-    let value = decode(text, &Pointer::Root)?;
+    let value = decode(text, PhantomData)?;
     check(&value, &mut found);
     Validated::judge(value, found).map_err(|invalid| invalid.into_parts().1)
 }
@@ -230,15 +240,16 @@ fn walk(
 
 /// Decodes what a walk has found no error in. That it fails all the same is a fault of this crate, which refuses what it
 /// can't read rather than to guess; a test looks for it.
-fn decode<'de, T: serde::Deserialize<'de>>(
+fn decode<'de, S: DeserializeSeed<'de>>(
     text: &'de str,
-    place: &Pointer<'_>,
-) -> Result<T, Vec<Violation>> {
-    serde_json::from_str(text).map_err(|error| {
+    seed: S,
+) -> Result<S::Value, Vec<Violation>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    seed.deserialize(&mut deserializer).map_err(|error| {
         vec![Violation {
             rule: Rule::TypeMismatch,
-            pointer: place.render(),
-            message: format!("The value can't be read: {error}."),
+            pointer: Pointer::Root.render(),
+            message: format!("The body can't be read: {error}."),
         }]
     })
 }

@@ -21,23 +21,14 @@ use crate::pointer::Pointer;
 use crate::rule::Rule;
 use crate::timestamp;
 
-/// What a list's elements came to: how many there are, and which have faults.
+/// What a list's elements came to.
 #[derive(Default)]
 pub(super) struct Elements {
-    /// How many elements the list has. `None` if it is no list.
-    pub(super) count: Option<usize>,
-    /// The elements with faults, in order.
-    pub(super) faulty: Vec<Faulty>,
-}
-
-/// An element with faults.
-pub(super) struct Faulty {
-    /// Its place in the list.
-    pub(super) index: usize,
-    /// Where its violations end in the list of all; they begin where those of the one before end.
-    pub(super) end: usize,
-    /// Whether one of them is an error, listed or not.
-    pub(super) refused: bool,
+    /// For each element whether there is an error in it, listed or not. `None` if there is no list.
+    pub(super) refused: Option<Vec<bool>>,
+    /// The elements with violations in the list of all, in order: their places, and where their violations end. They
+    /// begin where those of the one before end.
+    pub(super) listed: Vec<(usize, usize)>,
 }
 
 /// A value on the way.
@@ -207,6 +198,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             self.mismatch("a list");
             return Skip.visit_seq(items);
         };
+        let mut refused = Vec::new();
         let mut index = 0;
         loop {
             let errors = self.found.errors();
@@ -222,19 +214,16 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 break;
             }
             if let Some(elements) = &mut self.elements {
-                let (end, refused) = (self.found.len(), self.found.errors() > errors);
-                if end > start || refused {
-                    elements.faulty.push(Faulty {
-                        index,
-                        end,
-                        refused,
-                    });
+                refused.push(self.found.errors() > errors);
+                let end = self.found.len();
+                if end > start {
+                    elements.listed.push((index, end));
                 }
             }
             index += 1;
         }
         if let Some(elements) = self.elements {
-            elements.count = Some(index);
+            elements.refused = Some(refused);
         }
         Ok(())
     }

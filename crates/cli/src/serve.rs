@@ -20,7 +20,8 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
         None => (new_token(), true),
     };
     let mut config = Config::new(Database::File(args.db.clone()), Token::new(token.reveal())?)
-        .token_lifetime(Duration::from_secs(args.token_lifetime.into()));
+        .token_lifetime(Duration::from_secs(args.token_lifetime.into()))
+        .faults(args.faults);
     if let Some(id) = &args.client_id {
         let secret: Secret = given(None, "LAYER_CLIENT_SECRET", "a secret")?
             .context("--client-id needs the client's secret in LAYER_CLIENT_SECRET")?;

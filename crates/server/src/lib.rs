@@ -77,6 +77,19 @@
 //! that are refused for another reason take a token too, a wrong bearer token included, so that guessing one is slow.
 //! Requests to operate the server (`/healthz`, `/metrics`, `/docs`, `/local/...`) take none.
 //!
+//! # Faults on demand
+//!
+//! A server with [`Config::faults`] breaks what it is asked to, so that a client's answer to trouble can be tested. One
+//! request asks in its header, such as `X-Fault: status=503; html`; rules that are `PUT` to `/local/faults` strike a
+//! share of all requests. There are latency, error statuses in the envelope or as a proxy's page of HTML, and a
+//! connection that is reset before or after the write took place: with `cut=after` the payment is recorded and its
+//! reply never sent. `spec/local.yaml` has the grammar.
+//!
+//! Rules have a seed. Whether one strikes depends on the seed, the number of the request since the rules were given and
+//! the rule's place, so a run of requests one after another can be repeated; among requests that are sent at the same
+//! time, which one is which is up to the network. Without the setting a request that asks for a fault is refused with
+//! 400, not broken and not ignored, since a test whose faults don't happen would test nothing.
+//!
 //! # What is not here yet
 //!
 //! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request

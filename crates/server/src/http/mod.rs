@@ -2,7 +2,9 @@
 
 mod auth;
 mod body;
+mod connection;
 mod cursor;
+mod faults;
 mod handlers;
 mod limit;
 mod outer;
@@ -19,16 +21,17 @@ use axum::extract::Request;
 use axum::middleware;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::auth::{Auth, authenticate};
+use self::faults::Faults;
 use self::limit::Bucket;
 pub use self::limit::RateLimit;
 use self::refusal::Refusal;
+use self::routes::Purpose;
 use crate::config::{Config, Database};
 use crate::error::{Error, Kind};
 use crate::store::Store;
@@ -39,6 +42,7 @@ struct App {
     store: Store,
     auth: Auth,
     limit: Option<Bucket>,
+    faults: Faults,
     bulk_limit: usize,
     body_limit: body::Limit,
 }
@@ -55,6 +59,7 @@ impl App {
                 clock.clone(),
             )?,
             limit: limit.map(|limit| Bucket::new(limit, clock)),
+            faults: Faults::new(config.faults),
             bulk_limit: config.bulk_limit,
             body_limit: body::Limit {
                 bytes: config.body_limit,
@@ -133,7 +138,7 @@ impl Server {
             tokio::select! {
                 () = &mut shutdown => break,
                 (stream, _) = Listener::accept(&mut listener) => {
-                    connections.spawn(serve(stream, protocol.clone(), router.clone(), stopped.clone()));
+                    connections.spawn(connection::serve(stream, protocol.clone(), router.clone(), stopped.clone()));
                 }
                 // Ended connections are let go as they end.
                 Some(_) = connections.join_next() => {}
@@ -155,30 +160,6 @@ impl Server {
     }
 }
 
-/// Serves a connection until it ends, or until the request at hand is answered once `stopped` says so.
-async fn serve(
-    stream: TcpStream,
-    protocol: http1::Builder,
-    router: Router,
-    mut stopped: watch::Receiver<()>,
-) {
-    // Replies are written in one piece, so waiting to fill a packet only delays them. A failure costs speed.
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
-    let mut connection = std::pin::pin!(protocol.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        _ = stopped.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // The client went away, or sent something else than HTTP, or nothing for too long.
-        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
-    }
-}
-
 async fn open(database: Database) -> Result<Store, Error> {
     let task = tokio::task::spawn_blocking(move || {
         Store::open(&database).map_err(|source| match database {
@@ -192,9 +173,14 @@ async fn open(database: Database) -> Result<Store, Error> {
 fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
+        let mut handler = (route.handler)();
+        if route.purpose == Purpose::Layer {
+            let state = (Arc::clone(&app), route.id);
+            handler = handler.route_layer(middleware::from_fn_with_state(state, faults::meet));
+        }
+        // Outside of the faults: only who may send a request can break it.
         let state = (Arc::clone(&app), route.access);
-        let handler =
-            (route.handler)().route_layer(middleware::from_fn_with_state(state, authenticate));
+        handler = handler.route_layer(middleware::from_fn_with_state(state, authenticate));
         router = router.route(route.path, handler);
     }
     router

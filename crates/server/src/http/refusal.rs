@@ -33,6 +33,11 @@ pub(super) struct Refusal {
     retry_after: Option<u64>,
 }
 
+/// The cause of a failure that somebody asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault on demand: {0}")]
+struct OnDemand(String);
+
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -186,6 +191,19 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 Some("rate-limit-exceeded"),
                 "The rate limit is used up; repeat the request in 1 second.".to_owned(),
+            )
+        }
+    }
+
+    /// What a fault on demand answers. The log tells it from a failure.
+    pub(super) fn fault(status: StatusCode, retry_after: Option<u64>, fault: &str) -> Refusal {
+        Refusal {
+            cause: Some(Arc::new(OnDemand(fault.to_owned()))),
+            retry_after,
+            ..Refusal::new(
+                status,
+                Some("fault-on-demand"),
+                format!("A fault on demand ({fault}); nothing was read or written."),
             )
         }
     }

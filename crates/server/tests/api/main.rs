@@ -4,6 +4,7 @@ mod auth;
 mod bulk;
 mod durability;
 mod errors;
+mod faults;
 mod harness;
 mod invoices;
 mod limit;

@@ -53,6 +53,14 @@
 //! with the columns. A list therefore copies text and rebuilds nothing. A
 //! release that shows payments otherwise, or changes the chart of accounts, has to write the documents anew in a migration.
 //!
+//! # Errors
+//!
+//! Every reply that isn't a success comes in the specification's envelope with the id of the request, which the log has
+//! too: unknown routes, wrong methods, bodies that are too large or not JSON, and what isn't HTTP at all, such as too
+//! many headers. A 500 says nothing of the inside, and the log has all of it. Two things get no reply: a client that
+//! never finishes its headers, whose connection is closed, and one that starts to speak HTTP/2. `/oauth2/token` answers
+//! in the form of its own standard, and a fault on demand may be a page of HTML.
+//!
 //! # Tokens
 //!
 //! Three kinds of token open the server:

@@ -6,10 +6,11 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
+
+use super::wire::Wire;
 
 /// Cuts the connection that a request came by. Every request has its connection's among its extensions.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +39,7 @@ pub(super) async fn serve(
         request.extensions_mut().insert(cutter.clone());
         router.call(request)
     });
-    let mut connection = protocol.serve_connection(TokioIo::new(stream), service);
+    let mut connection = protocol.serve_connection(Wire::new(stream), service);
     let mut stopping = false;
     let ended = loop {
         tokio::select! {
@@ -60,5 +61,6 @@ pub(super) async fn serve(
     if let Err(error) = ended {
         // The client went away, or sent something else than HTTP, or nothing for too long.
         tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+        connection.into_parts().io.close().await;
     }
 }

@@ -11,6 +11,7 @@ mod outer;
 mod query;
 mod refusal;
 mod routes;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -130,7 +131,8 @@ impl Server {
         let mut protocol = http1::Builder::new();
         protocol
             .timer(TokioTimer::new())
-            .header_read_timeout(head_timeout);
+            .header_read_timeout(head_timeout)
+            .max_buf_size(wire::HEAD_LIMIT);
         let mut shutdown = std::pin::pin!(shutdown);
         let (stop, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
@@ -194,7 +196,7 @@ fn router(app: Arc<App>) -> Router {
 }
 
 async fn unknown_route(request: Request) -> Refusal {
-    let refusal = Refusal::unknown_route(request.uri().path());
+    let refusal = Refusal::unknown_route(request.uri());
     outer::drain(request).await;
     refusal
 }

@@ -11,4 +11,5 @@ mod limit;
 mod list;
 mod record;
 mod slow;
+mod unreadable;
 mod update;

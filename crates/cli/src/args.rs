@@ -482,7 +482,13 @@ Examples:
   Tokens that expire, as Layer gives them:
     LAYER_CLIENT_SECRET=hush layer-payments serve --db payments.db --client-id my-app
     curl -u my-app:hush http://127.0.0.1:8080/oauth2/token \\
-      -d grant_type=client_credentials -d scope=https://sandbox.layerfi.com/sandbox")]
+      -d grant_type=client_credentials -d scope=https://sandbox.layerfi.com/sandbox
+
+  Break a tenth of the requests, the same ones in every run:
+    layer-payments serve --db payments.db --token secret --faults
+    curl -X PUT -H 'Authorization: Bearer secret' -H 'Content-Type: application/json' \\
+      http://127.0.0.1:8080/local/faults \\
+      -d '{\"seed\": 7, \"rules\": [{\"fault\": \"cut=after\", \"probability\": 0.1}]}'")]
 pub(crate) struct Serve {
     /// The database file
     #[arg(long, value_name = "FILE")]
@@ -536,6 +542,14 @@ pub(crate) struct Serve {
     /// itself, and an import would only wait.
     #[arg(long, value_enum, value_name = "LIMIT", default_value_t = RateLimit::Off)]
     pub(crate) rate_limit: RateLimit,
+
+    /// Make faults on demand, to see how a client takes them; not for a server that serves in earnest
+    ///
+    /// One request asks for a fault in its X-Fault header, or rules at /local/faults strike a share of all requests:
+    /// latency=250ms, status=503, html, retry-after=2, cut=before (the connection is reset and nothing was written),
+    /// cut=after (it is reset and all was written), several with semicolons between them.
+    #[arg(long)]
+    pub(crate) faults: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -51,6 +51,9 @@ pub struct Config {
     /// How many requests a second are taken; more are refused with 429. No limit unless set, since a server on one's own
     /// machine has no others to protect; a client is tried against [`RateLimit::SANDBOX`].
     pub rate_limit: Option<RateLimit>,
+    /// Whether requests may ask for faults, to test clients. Never unless set: else anyone's header could break a
+    /// server that serves in earnest.
+    pub faults: bool,
     /// What tells the time to what expires. The machine's clock unless set.
     pub clock: Clock,
 }
@@ -72,6 +75,7 @@ impl Config {
             clients: Vec::new(),
             token_lifetime: Duration::from_secs(3_600),
             rate_limit: None,
+            faults: false,
             clock: Clock::system(),
         }
     }
@@ -150,6 +154,13 @@ impl Config {
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Config {
         self.rate_limit = Some(limit);
+        self
+    }
+
+    /// Sets whether requests may ask for faults.
+    #[must_use]
+    pub fn faults(mut self, allowed: bool) -> Config {
+        self.faults = allowed;
         self
     }
 

@@ -53,6 +53,14 @@
 //! with the columns. A list therefore copies text and rebuilds nothing. A
 //! release that shows payments otherwise, or changes the chart of accounts, has to write the documents anew in a migration.
 //!
+//! # Errors
+//!
+//! Every reply that isn't a success comes in the specification's envelope with the id of the request, which the log has
+//! too: unknown routes, wrong methods, bodies that are too large or not JSON, and what isn't HTTP at all, such as too
+//! many headers. A 500 says nothing of the inside, and the log has all of it. Two things get no reply: a client that
+//! never finishes its headers, whose connection is closed, and one that starts to speak HTTP/2. `/oauth2/token` answers
+//! in the form of its own standard, and a fault on demand may be a page of HTML.
+//!
 //! # Tokens
 //!
 //! Three kinds of token open the server:
@@ -76,6 +84,19 @@
 //! A request that finds the bucket empty gets 429 with `Retry-After`, and whatever it was to do isn't done. Requests
 //! that are refused for another reason take a token too, a wrong bearer token included, so that guessing one is slow.
 //! Requests to operate the server (`/healthz`, `/metrics`, `/docs`, `/local/...`) take none.
+//!
+//! # Faults on demand
+//!
+//! A server with [`Config::faults`] breaks what it is asked to, so that a client's answer to trouble can be tested. One
+//! request asks in its header, such as `X-Fault: status=503; html`; rules that are `PUT` to `/local/faults` strike a
+//! share of all requests. There are latency, error statuses in the envelope or as a proxy's page of HTML, and a
+//! connection that is reset before or after the write took place: with `cut=after` the payment is recorded and its
+//! reply never sent. `spec/local.yaml` has the grammar.
+//!
+//! Rules have a seed. Whether one strikes depends on the seed, the number of the request since the rules were given and
+//! the rule's place, so a run of requests one after another can be repeated; among requests that are sent at the same
+//! time, which one is which is up to the network. Without the setting a request that asks for a fault is refused with
+//! 400, not broken and not ignored, since a test whose faults don't happen would test nothing.
 //!
 //! # The ledger
 //!

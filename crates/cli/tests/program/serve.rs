@@ -91,3 +91,22 @@ fn the_rate_limit_is_a_preset_and_off_by_default() {
         assert_eq!(told, limit, "{answer}");
     }
 }
+
+#[test]
+fn faults_are_made_only_where_they_are_allowed() {
+    let headers = [
+        &format!("Authorization: Bearer {TOKEN}"),
+        "X-Fault: status=503; html",
+    ];
+    for (flags, status) in [(&[][..], "400"), (&["--faults"], "503")] {
+        let scratch = Scratch::new();
+        let served = Served::new(&scratch.db, |command| {
+            command.args(["--token", TOKEN]).args(flags);
+        });
+        let answer = ask(&served, &payments(), &headers, "");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}

@@ -33,7 +33,7 @@ macro_rules! route {
             method: $method,
             path: $path,
             access: Access::Everything,
-            purpose: Purpose::Local,
+            purpose: Purpose::Server,
             handler: || $handler,
         }
     };

@@ -2,7 +2,9 @@
 
 mod auth;
 mod body;
+mod connection;
 mod cursor;
+mod faults;
 mod handlers;
 mod limit;
 mod local;
@@ -10,6 +12,7 @@ mod outer;
 mod query;
 mod refusal;
 mod routes;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,17 +23,18 @@ use axum::extract::Request;
 use axum::middleware;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use self::auth::{Auth, authenticate};
+use self::faults::Faults;
 use self::limit::Bucket;
 pub use self::limit::RateLimit;
 use self::refusal::Refusal;
+use self::routes::Purpose;
 use crate::config::{Config, Database};
 use crate::domain::payment::whole_microseconds;
 use crate::error::{Error, Kind};
@@ -43,6 +47,7 @@ struct App {
     store: Store,
     auth: Auth,
     limit: Option<Bucket>,
+    faults: Faults,
     bulk_limit: usize,
     body_limit: body::Limit,
     /// What the server is filled with at its start, and when it is reset.
@@ -62,6 +67,7 @@ impl App {
                 clock.clone(),
             )?,
             limit: limit.map(|limit| Bucket::new(limit, clock)),
+            faults: Faults::new(config.faults),
             bulk_limit: config.bulk_limit,
             body_limit: body::Limit {
                 bytes: config.body_limit,
@@ -145,7 +151,8 @@ impl Server {
         let mut protocol = http1::Builder::new();
         protocol
             .timer(TokioTimer::new())
-            .header_read_timeout(head_timeout);
+            .header_read_timeout(head_timeout)
+            .max_buf_size(wire::HEAD_LIMIT);
         let mut shutdown = std::pin::pin!(shutdown);
         let (stop, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
@@ -153,7 +160,7 @@ impl Server {
             tokio::select! {
                 () = &mut shutdown => break,
                 (stream, _) = Listener::accept(&mut listener) => {
-                    connections.spawn(serve(stream, protocol.clone(), router.clone(), stopped.clone()));
+                    connections.spawn(connection::serve(stream, protocol.clone(), router.clone(), stopped.clone()));
                 }
                 // Ended connections are let go as they end.
                 Some(_) = connections.join_next() => {}
@@ -172,30 +179,6 @@ impl Server {
         }
         app.store.close().await;
         Ok(())
-    }
-}
-
-/// Serves a connection until it ends, or until the request at hand is answered once `stopped` says so.
-async fn serve(
-    stream: TcpStream,
-    protocol: http1::Builder,
-    router: Router,
-    mut stopped: watch::Receiver<()>,
-) {
-    // Replies are written in one piece, so waiting to fill a packet only delays them. A failure costs speed.
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
-    let mut connection = std::pin::pin!(protocol.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        _ = stopped.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // The client went away, or sent something else than HTTP, or nothing for too long.
-        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
     }
 }
 
@@ -235,9 +218,14 @@ fn fill(
 fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
+        let mut handler = (route.handler)();
+        if route.purpose == Purpose::Layer {
+            let state = (Arc::clone(&app), route.id);
+            handler = handler.route_layer(middleware::from_fn_with_state(state, faults::meet));
+        }
+        // Outside of the faults: only who may send a request can break it.
         let state = (Arc::clone(&app), route.access);
-        let handler =
-            (route.handler)().route_layer(middleware::from_fn_with_state(state, authenticate));
+        handler = handler.route_layer(middleware::from_fn_with_state(state, authenticate));
         router = router.route(route.path, handler);
     }
     router
@@ -251,7 +239,7 @@ fn router(app: Arc<App>) -> Router {
 }
 
 async fn unknown_route(request: Request) -> Refusal {
-    let refusal = Refusal::unknown_route(request.uri().path());
+    let refusal = Refusal::unknown_route(request.uri());
     outer::drain(request).await;
     refusal
 }

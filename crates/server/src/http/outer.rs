@@ -23,11 +23,20 @@ use crate::store::panic_text;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The id of a request, among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestId(pub(super) Uuid);
+
 /// Gives the request an id, answers it whatever happens, and logs it.
-pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn answer(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     // The id is always the server's own: one that a client sends could be anything, in a log too.
     let request_id = Uuid::now_v7();
+    request.extensions_mut().insert(RequestId(request_id));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.and_then(|path| routes::find(path.as_str(), &method));

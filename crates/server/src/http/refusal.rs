@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use layer_payments_types::{ErrorDetail, ErrorDetailMeta, ErrorMeta, ErrorReply, Field};
 use layer_payments_validation::Violation;
@@ -32,6 +32,11 @@ pub(super) struct Refusal {
     /// The seconds of `Retry-After`, where repeating the request helps.
     retry_after: Option<u64>,
 }
+
+/// The cause of a failure that somebody asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault on demand: {0}")]
+struct OnDemand(String);
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +94,15 @@ impl Refusal {
         Refusal::new(StatusCode::BAD_REQUEST, Some(code), description)
     }
 
+    /// What can't be read as a request at all.
+    pub(super) fn unreadable(
+        status: StatusCode,
+        code: &'static str,
+        description: String,
+    ) -> Refusal {
+        Refusal::new(status, Some(code), description)
+    }
+
     /// 401. `token_sent` tells a wrong token from a missing one.
     pub(super) fn unauthorized(token_sent: bool, description: &str) -> Refusal {
         Refusal {
@@ -116,11 +130,16 @@ impl Refusal {
     }
 
     /// 404 for a path that no operation has.
-    pub(super) fn unknown_route(path: &str) -> Refusal {
+    pub(super) fn unknown_route(uri: &Uri) -> Refusal {
+        // The target of a CONNECT has no path.
+        let target = match uri.path() {
+            "" => uri.to_string(),
+            path => path.to_owned(),
+        };
         Refusal::new(
             StatusCode::NOT_FOUND,
             Some("route-unknown"),
-            format!("There is nothing at {}.", shortened(path)),
+            format!("There is nothing at {}.", shortened(&target)),
         )
     }
 
@@ -204,6 +223,19 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 Some("rate-limit-exceeded"),
                 "The rate limit is used up; repeat the request in 1 second.".to_owned(),
+            )
+        }
+    }
+
+    /// What a fault on demand answers. The log tells it from a failure.
+    pub(super) fn fault(status: StatusCode, retry_after: Option<u64>, fault: &str) -> Refusal {
+        Refusal {
+            cause: Some(Arc::new(OnDemand(fault.to_owned()))),
+            retry_after,
+            ..Refusal::new(
+                status,
+                Some("fault-on-demand"),
+                format!("A fault on demand ({fault}); nothing was read or written."),
             )
         }
     }

@@ -6,10 +6,10 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::http::Method;
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use layer_payments_types::Operation;
 
-use super::{App, auth, handlers, local};
+use super::{App, auth, faults, handlers, local};
 
 /// A method of a path, and what is to be known about it before it is handled.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ pub(super) enum Access {
 /// What a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Clients of Layer call it: the rate limit counts it.
+    /// Clients of Layer call it: the rate limit counts it, and faults can be made in it.
     Layer,
-    /// It is this server's own, to set it up and to look into it.
-    Local,
+    /// Whoever runs or tests the server calls it.
+    Server,
 }
 
 /// The routes beside the public API.
@@ -68,6 +68,30 @@ static BESIDE: &[Route] = &[
         access: Access::Business,
         purpose: Purpose::Layer,
         handler: || get(auth::whoami),
+    },
+    Route {
+        id: "get_faults",
+        method: "GET",
+        path: "/local/faults",
+        access: Access::Everything,
+        purpose: Purpose::Server,
+        handler: || get(faults::get),
+    },
+    Route {
+        id: "put_faults",
+        method: "PUT",
+        path: "/local/faults",
+        access: Access::Everything,
+        purpose: Purpose::Server,
+        handler: || put(faults::put),
+    },
+    Route {
+        id: "delete_faults",
+        method: "DELETE",
+        path: "/local/faults",
+        access: Access::Everything,
+        purpose: Purpose::Server,
+        handler: || delete(faults::delete),
     },
 ];
 

@@ -1,6 +1,7 @@
 //! What several test suites share: the spec as JSON, its schemas as JSON Schema, a comparison of JSON values that says
-//! where they differ, the program as a process, and random numbers from a seed.
+//! where they differ, the program as a process, a check of its database, and random numbers from a seed.
 
+pub mod books;
 pub mod process;
 pub mod random;
 

@@ -11,10 +11,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// The proofs, each a test target of the tests crate that `cargo test` leaves out unless it is named, with what it shows.
-const PROOFS: [(&str, &str); 1] = [(
-    "contract",
-    "the server against the spec, by thousands of requests",
-)];
+const PROOFS: [(&str, &str); 2] = [
+    (
+        "contract",
+        "the server against the spec, by thousands of requests",
+    ),
+    ("crash", "what was acknowledged survives kill -9"),
+];
 
 /// Runs every check of the project in turn.
 ///

@@ -1,5 +1,9 @@
-//! What several test suites share: the spec as JSON, its schemas as JSON Schema, and a comparison of JSON values that
-//! says where they differ.
+//! What several test suites share: the spec as JSON, its schemas as JSON Schema, a comparison of JSON values that says
+//! where they differ, the program as a process, a check of its database, and random numbers from a seed.
+
+pub mod books;
+pub mod process;
+pub mod random;
 
 use std::fs;
 use std::path::{Path, PathBuf};

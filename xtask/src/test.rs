@@ -10,6 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+/// The proofs, each a test target of the tests crate that `cargo test` leaves out unless it is named, with what it shows.
+const PROOFS: [(&str, &str); 2] = [
+    (
+        "contract",
+        "the server against the spec, by thousands of requests",
+    ),
+    ("crash", "what was acknowledged survives kill -9"),
+];
+
 /// Runs every check of the project in turn.
 ///
 /// # Errors
@@ -47,7 +56,26 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         ],
         &[],
     )?;
+    proof_lints(root)?;
     tests(root)?;
+    for (proof, shows) in PROOFS {
+        cargo(
+            root,
+            shows,
+            // The workspace gives its crates the same features as above, so that nothing is built again. What a proof
+            // measured and the seed that it took are worth reading when it succeeds, too.
+            &[
+                "test",
+                "--workspace",
+                "--locked",
+                "--test",
+                proof,
+                "--",
+                "--nocapture",
+            ],
+            &[],
+        )?;
+    }
     cargo(
         root,
         "documentation",
@@ -64,6 +92,16 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
     eprintln!("\nAll checks passed in {} s.", started.elapsed().as_secs());
     Ok(())
+}
+
+/// Lints the proofs, which `--all-targets` leaves out as `cargo test` does.
+fn proof_lints(root: &Path) -> Result<(), String> {
+    let mut arguments = vec!["clippy", "--workspace", "--locked"];
+    for (proof, _) in PROOFS {
+        arguments.extend(["--test", proof]);
+    }
+    arguments.extend(["--", "-D", "warnings"]);
+    cargo(root, "lints of the proofs", &arguments, &[])
 }
 
 /// Runs the tests with snapshots read-only, then refuses snapshot files that no test asked for.

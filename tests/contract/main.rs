@@ -1,0 +1,152 @@
+//! The server against the spec, by requests that schemathesis makes from it: right ones, wrong ones, and sequences.
+//!
+//! Schemathesis is a Python tool. Its pinned release is installed below `target/tools` once, and a machine where that
+//! isn't possible fails the test. `schemathesis.toml` has the settings and the seed, `hooks.py` what the document can't
+//! say. The tool reads `nullable` beside `allOf` the way that D7 of `spec/decisions.md` does, so it is given the
+//! spec as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use layer_payments_tests::process::{Served, TOKEN};
+use layer_payments_tests::{json_file, root, spec};
+use serde_json::{Map, Value};
+
+/// The least cases of a run that proves something.
+const CASES: u64 = 5_000;
+/// The least requests of an operation that have to be carried out, and not only refused.
+const SUCCESSES: u64 = 100;
+
+#[test]
+fn the_server_keeps_to_the_spec() {
+    let tool = tool();
+    let scratch = tempfile::tempdir().expect("a temporary folder can be made");
+    let server = Served::start(&scratch.path().join("payments.db"));
+    let replies = scratch.path().join("replies.json");
+    let rules = scratch.path().join("rules.json");
+    fs::write(&rules, error_rules().to_string()).expect("the folder is writable");
+    let settings = root().join("tests/contract");
+    let started = Instant::now();
+    let output = Command::new(&tool)
+        // The tool keeps notes in the folder where it runs.
+        .current_dir(scratch.path())
+        .arg("--config-file")
+        .arg(settings.join("schemathesis.toml"))
+        .arg("run")
+        .arg(root().join("spec/layer-payments.yaml"))
+        .arg("--url")
+        .arg(format!("http://{}", server.address()))
+        .arg("--header")
+        .arg(format!("Authorization: Bearer {TOKEN}"))
+        .env("SCHEMATHESIS_HOOKS", settings.join("hooks.py"))
+        .env("CONTRACT_BUSINESS", server.business())
+        .env("CONTRACT_REPLIES", &replies)
+        .env("CONTRACT_RULES", &rules)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap_or_else(|e| panic!("{} can't be run: {e}", tool.display()));
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}{}", String::from_utf8_lossy(&output.stderr));
+    println!("schemathesis took {} s", started.elapsed().as_secs());
+    assert!(
+        output.status.success(),
+        "schemathesis found faults; see above"
+    );
+
+    let cases = generated(&told);
+    assert!(cases >= CASES, "only {cases} cases were made");
+    let text = fs::read_to_string(&replies).expect("the hooks wrote what they counted");
+    println!("replies: {text}");
+    let counts: Map<String, Value> = serde_json::from_str(&text).expect("the hooks write JSON");
+    for operation in operations() {
+        let successes: u64 = counts
+            .iter()
+            .filter(|(name, _)| name.starts_with(&format!("{operation} 2")))
+            .filter_map(|(_, count)| count.as_u64())
+            .sum();
+        assert!(
+            successes >= SUCCESSES,
+            "only {successes} requests of {operation} were carried out"
+        );
+    }
+    let said = server.kill();
+    assert!(
+        !said.contains("ERROR") && !said.contains("panicked"),
+        "{said}"
+    );
+}
+
+/// The number of cases that a run's summary names.
+fn generated(told: &str) -> u64 {
+    let count = told.lines().find_map(|line| {
+        let (count, _) = line.trim().split_once(" generated")?;
+        count.replace(',', "").parse().ok()
+    });
+    count.expect("the summary tells how many cases were generated")
+}
+
+fn operations() -> Vec<String> {
+    let spec = spec();
+    let paths = spec["paths"].as_object().expect("the spec has paths");
+    paths
+        .values()
+        .filter_map(Value::as_object)
+        .flat_map(Map::values)
+        .filter_map(|operation| operation["operationId"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The codes of all rules that refuse a request, against which the hooks check their own list.
+fn error_rules() -> Value {
+    let catalogue = json_file("spec/rules/catalogue.json");
+    let rules = catalogue.as_array().expect("the catalogue is a list");
+    rules
+        .iter()
+        .filter(|rule| rule["severity"] == "error")
+        .map(|rule| rule["code"].clone())
+        .collect()
+}
+
+/// Schemathesis in an environment of its own, installed unless the same release is there already.
+fn tool() -> PathBuf {
+    let wanted = fs::read_to_string(root().join("tests/contract/requirements.txt"))
+        .expect("the list of packages is readable");
+    let folder = root().join("target/tools/schemathesis");
+    let tool = folder.join("bin/st");
+    // Written last, so that an installation that was interrupted is begun again.
+    let complete = folder.join("installed.txt");
+    if fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
+        return tool;
+    }
+    println!("installing schemathesis into {}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("an older installation can be removed");
+    }
+    fs::create_dir_all(&folder).expect("the folder of tools can be made");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+    let requirements = root().join("tests/contract/requirements.txt");
+    let started = Instant::now();
+    run(Command::new(folder.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+        .args(["--disable-pip-version-check", "--requirement"])
+        .arg(requirements));
+    println!("installed in {:?}", rounded(started.elapsed()));
+    fs::write(&complete, wanted).expect("the folder of tools is writable");
+    tool
+}
+
+fn rounded(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs())
+}
+
+/// Runs a command that has to succeed, its output on the terminal.
+#[track_caller]
+fn run(command: &mut Command) {
+    let program = Path::new(command.get_program()).display().to_string();
+    let status = command.status().unwrap_or_else(|e| {
+        panic!("{program} can't be run: {e}; this test needs Python 3.11 or newer, with venv")
+    });
+    assert!(status.success(), "{command:?} failed");
+}

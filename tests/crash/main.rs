@@ -12,16 +12,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use layer_payments_tests::books;
 use layer_payments_tests::process::{Served, TOKEN};
 use layer_payments_tests::random::{Random, seed, setting};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 
 const CLIENTS: u64 = 6;
-/// A server is killed within this many microseconds after the first request.
-const LONGEST_RUN: u64 = 400_000;
+/// A server is killed once it has answered up to this many requests, ...
+const MOST_ANSWERS: u64 = 60;
+/// ... and then up to this many microseconds later. So a slow machine makes the test slow, and no weaker.
+const LONGEST_WAIT: u64 = 20_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kills() {
@@ -38,12 +43,21 @@ async fn what_was_acknowledged_survives_kills() {
     let mut total = Tally::default();
     let mut server = Served::start(&database);
     for round in 0..rounds {
-        let moment = Duration::from_micros(chance.below(LONGEST_RUN));
+        let answers = chance.below(MOST_ANSWERS);
+        let moment = Duration::from_micros(chance.below(LONGEST_WAIT));
         let url = server.payments_url();
+        let answered = Arc::new(AtomicU64::new(0));
         let running: Vec<_> = clients
             .into_iter()
-            .map(|client| tokio::spawn(client.run(url.clone())))
+            .map(|client| tokio::spawn(client.run(url.clone(), Arc::clone(&answered))))
             .collect();
+        while answered.load(Ordering::Relaxed) < answers {
+            assert!(
+                !running.iter().any(JoinHandle::is_finished),
+                "round {round}: a client ended while the server runs"
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         tokio::time::sleep(moment).await;
         let said = server.kill();
         assert!(!said.contains("ERROR"), "round {round}: {said}");
@@ -61,7 +75,9 @@ async fn what_was_acknowledged_survives_kills() {
         verify(&server, &database, &mut clients, &mut total)
             .await
             .unwrap_or_else(|fault| {
-                panic!("seed {seed}, round {round}, killed after {moment:?}: {fault}")
+                panic!(
+                    "seed {seed}, round {round}, killed {moment:?} after {answers} answers: {fault}"
+                )
             });
     }
     let kept: usize = clients.iter().map(|client| client.payments.len()).sum();
@@ -127,12 +143,19 @@ impl Client {
     }
 
     /// Sends requests until one isn't answered.
-    async fn run(mut self, url: String) -> Client {
-        let http = reqwest::Client::new();
+    async fn run(mut self, url: String, answered: Arc<AtomicU64>) -> Client {
+        // A reply that got lost on the way mustn't stop the test; a request that takes so long counts as unanswered.
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("a client can be made");
         loop {
             let (request, wanted) = self.choose(&http, &url);
             match answer(request).await {
-                Some((status, reply)) => self.take(status, &reply, wanted),
+                Some((status, reply)) => {
+                    self.take(status, &reply, wanted);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
                 None => {
                     self.unanswered = wanted;
                     return self;

@@ -13,6 +13,9 @@ use serde_json::Value;
 /// The token that [`Served`] is started with.
 pub const TOKEN: &str = "a-token-for-tests";
 
+/// The business that [`Served`] is started with.
+const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
+
 /// The program, built as `cargo test --workspace` builds it, so that nothing is built twice in a whole run.
 ///
 /// # Panics
@@ -88,8 +91,9 @@ impl Served {
     /// If it doesn't come to that.
     #[must_use]
     pub fn start(database: &Path) -> Served {
-        let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--token", TOKEN, "--db"]);
+        let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--token", TOKEN]);
         let mut child = command
+            .args(["--business", BUSINESS, "--db"])
             .arg(database)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -130,11 +134,10 @@ impl Served {
         self.address
     }
 
-    /// The business that tests use. This is the only place to change should the server want to be told of a business
-    /// before it takes payments for it.
+    /// The business that tests use, and that there is.
     #[must_use]
     pub fn business(&self) -> &'static str {
-        "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4"
+        BUSINESS
     }
 
     /// The address of the payments of [`Served::business`].

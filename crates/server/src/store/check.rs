@@ -7,7 +7,7 @@
 //! - Each invoice's paid and refunded amounts are the sums over its payments, and not above its total.
 //! - Nothing refers to what isn't there: SQLite's own check of foreign keys, and its check of the file.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
@@ -197,15 +197,29 @@ impl Business<'_> {
         ))?;
         let mut rows = statement.query([self.key])?;
         let mut invoices: HashMap<Uuid, Sums> = HashMap::new();
+        let mut links = 0;
         while let Some(row) = rows.next()? {
             let is_matched = row.get(kept_columns!(count))?;
             let kept = kept(row)?;
             self.check_payment(&kept, is_matched, faults)?;
+            links += kept.payment.invoices().collect::<HashSet<_>>().len();
             for part in ledger::parts(&kept.payment) {
                 let sums = invoices.entry(part.invoice).or_default();
                 sums.0 += i128::from(part.paid);
                 sums.1 += i128::from(part.refunded);
             }
+        }
+        // Each payment is found under its own invoices; so there must be no more links than these.
+        let found: i64 = self.connection.query_row(
+            "SELECT count(*) FROM payment_invoices WHERE business_id = ?1",
+            [self.key],
+            |row| row.get(0),
+        )?;
+        if i64::try_from(links) != Ok(found) {
+            faults.add(
+                self.id,
+                format_args!("payments are allocated to {links} invoices, but found under {found}"),
+            );
         }
         self.check_invoices(&mut invoices, faults)
     }
@@ -270,18 +284,16 @@ impl Business<'_> {
                 format_args!("payment {id} is shown otherwise than it is kept"),
             );
         }
-        let linked = self
-            .connection
-            .prepare_cached(
-                "SELECT invoice_id FROM payment_invoices WHERE business_id = ?1 AND payment_key = ?2",
-            )?
-            .query_map(params![self.key, kept.key], |row| uuid(row, 0))?
-            .collect::<Result<BTreeSet<_>, _>>()?;
-        if linked != payment.invoices().collect() {
-            faults.add(
-                self.id,
-                format_args!("payment {id} is found under other invoices than it is allocated to"),
-            );
+        let mut statement = self.connection.prepare_cached(
+            "SELECT 1 FROM payment_invoices WHERE business_id = ?1 AND invoice_id = ?2 AND payment_key = ?3",
+        )?;
+        for invoice in payment.invoices() {
+            if !statement.exists(params![self.key, invoice.as_bytes(), kept.key])? {
+                faults.add(
+                    self.id,
+                    format_args!("payment {id} isn't found under the invoice {invoice}"),
+                );
+            }
         }
         Ok(())
     }

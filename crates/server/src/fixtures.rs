@@ -164,15 +164,23 @@ mod tests {
     #[test]
     fn faults_are_told_with_their_place() {
         let id = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
+        // What a payment lacks hides what else is wrong with it, and not what is wrong with another one.
         let text = faults(&format!(
-            r#"{{"businesses": [{{"id": "{id}", "payments": [{{"amount": -1}}]}}]}}"#
+            r#"{{"businesses": [{{"id": "{id}", "payments": [
+                {{"external_id": "payment-1", "paid_at": "2024-02-27T02:22:55Z", "method": "ACH", "amount": -1,
+                  "invoice_payments": []}},
+                {{"external_id": "payment-2"}}
+            ]}}]}}"#
         ));
         assert!(
             text.contains("/businesses/0/payments/0/amount: ")
                 && text.contains("(amount-negative)"),
             "{text}"
         );
-        assert!(text.contains("(property-missing)"), "{text}");
+        assert!(
+            text.contains("/businesses/0/payments/1") && text.contains("(property-missing)"),
+            "{text}"
+        );
         let text = faults(&format!(
             r#"{{"businesses": [{{"id": "{id}", "invoices": [{{"total": 1}}]}}]}}"#
         ));

@@ -299,7 +299,7 @@ fn at_least_zero<E: From<Vec<Refusal>>>(pointer: &str, amount: i64) -> Result<()
 }
 
 /// Refuses a name that is empty.
-fn not_empty<E: From<Vec<Refusal>>>(pointer: &str, name: Option<&str>) -> Result<(), E> {
+pub(crate) fn not_empty<E: From<Vec<Refusal>>>(pointer: &str, name: Option<&str>) -> Result<(), E> {
     if name != Some("") {
         return Ok(());
     }

@@ -506,6 +506,18 @@ impl Draft {
 }
 
 impl Draft<Uuid> {
+    /// Whether both say the same of the same thing. The order of lines says nothing.
+    pub(crate) fn is_same(&self, other: &Draft<Uuid>) -> bool {
+        // An account stands on a side once, so sorting by both leaves nothing to chance.
+        let sorted = |entry: &Draft<Uuid>| {
+            let mut lines = entry.lines.clone();
+            lines.sort_unstable_by_key(|line| (line.account, line.side.name(), line.amount));
+            lines
+        };
+        (self.entry_type, self.source, self.at) == (other.entry_type, other.source, other.at)
+            && (self.lines == other.lines || sorted(self) == sorted(other))
+    }
+
     /// The entry that undoes this one.
     pub(crate) fn reversed(&self) -> Draft<Uuid> {
         Draft {

@@ -132,6 +132,7 @@ mod domain;
 mod error;
 mod fixtures;
 mod http;
+mod object;
 mod store;
 mod text;
 

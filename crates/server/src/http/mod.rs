@@ -206,9 +206,9 @@ fn fill(
         .flat_map(|fixtures| fixtures.businesses)
     {
         let (id, closing_date) = (fixtures.id, fixtures.closing_date);
-        unit.create_business(&fixtures.business)?;
+        let (business, _) = unit.create_business(&fixtures.business)?;
         crate::domain::local::fill(&mut unit.books(id)?, fixtures)?;
-        if closing_date.is_some() {
+        if business.closing_date.is_none() && closing_date.is_some() {
             unit.close_until(id, closing_date.map(whole_microseconds))?;
         }
     }

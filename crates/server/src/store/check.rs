@@ -193,15 +193,14 @@ impl Business<'_> {
         let mut statement = self.connection.prepare(concat!(
             "SELECT ",
             kept_columns!(),
-            ", is_matched FROM payments WHERE business_id = ?1 ORDER BY key"
+            " FROM payments WHERE business_id = ?1 ORDER BY key"
         ))?;
         let mut rows = statement.query([self.key])?;
         let mut invoices: HashMap<Uuid, Sums> = HashMap::new();
         let mut links = 0;
         while let Some(row) = rows.next()? {
-            let is_matched = row.get(kept_columns!(count))?;
             let kept = kept(row)?;
-            self.check_payment(&kept, is_matched, faults)?;
+            self.check_payment(&kept, faults)?;
             links += kept.payment.invoices().collect::<HashSet<_>>().len();
             for part in ledger::parts(&kept.payment) {
                 let sums = invoices.entry(part.invoice).or_default();
@@ -224,12 +223,7 @@ impl Business<'_> {
         self.check_invoices(&mut invoices, faults)
     }
 
-    fn check_payment(
-        &self,
-        kept: &Kept,
-        is_matched: bool,
-        faults: &mut Faults,
-    ) -> Result<(), Error> {
+    fn check_payment(&self, kept: &Kept, faults: &mut Faults) -> Result<(), Error> {
         let payment = &kept.payment;
         let id = payment.id;
         let posted: Vec<Draft<Uuid>> = journal::posted(self.connection, self.key, kept.key)?
@@ -243,7 +237,9 @@ impl Business<'_> {
                 for list in [&mut entries, &mut posted] {
                     list.sort_by_key(|entry| (entry.entry_type.name(), entry.source));
                 }
-                if entries != posted {
+                let same = entries.len() == posted.len()
+                    && entries.iter().zip(&posted).all(|(a, b)| a.is_same(b));
+                if !same {
                     faults.add(
                         self.id,
                         format_args!("payment {id} has other entries than the posting rules give"),
@@ -266,12 +262,9 @@ impl Business<'_> {
                 format_args!("payment {id} is marked wrongly as to payouts"),
             );
         }
-        let matched_itself = self
-            .connection
-            .prepare_cached("SELECT 1 FROM matches WHERE business_id = ?1 AND payment_key = ?2")?
-            .exists(params![self.key, kept.key])?;
+        let matched_itself = payouts::is_matched_itself(self.connection, self.key, kept.key)?;
         let matched_payout = payouts.iter().any(|payout| !payout.match_.is_null());
-        if is_matched != (matched_itself || matched_payout) {
+        if kept.is_matched != (matched_itself || matched_payout) {
             faults.add(
                 self.id,
                 format_args!("payment {id} is marked wrongly as to matches"),

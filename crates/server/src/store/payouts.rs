@@ -42,6 +42,17 @@ pub(super) fn of_payment(
     Ok(list)
 }
 
+/// Whether a bank transaction was matched with a payment itself.
+pub(super) fn is_matched_itself(
+    connection: &Connection,
+    business: i64,
+    payment: i64,
+) -> Result<bool, Error> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM matches WHERE business_id = ?1 AND payment_key = ?2")?
+        .exists(params![business, payment])?)
+}
+
 /// A payout as replies show it.
 pub(super) fn show(
     connection: &Connection,

@@ -98,6 +98,12 @@
 //! time, which one is which is up to the network. Without the setting a request that asks for a fault is refused with
 //! 400, not broken and not ignored, since a test whose faults don't happen would test nothing.
 //!
+//! # Running it
+//!
+//! `/healthz` tells whether the database can be read, without a token. `/metrics` gives counters for Prometheus: requests
+//! by operation and status, times, requests in flight, refusals of the rate limit, faults. It needs a token, as it tells
+//! how much goes on. Every request is one event of the log ([`tracing`]), named by the id that its reply carries.
+//!
 //! # What is not here yet
 //!
 //! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request

@@ -6,7 +6,9 @@ mod connection;
 mod cursor;
 mod faults;
 mod handlers;
+mod health;
 mod limit;
+mod metrics;
 mod outer;
 mod query;
 mod refusal;
@@ -31,6 +33,7 @@ use self::auth::{Auth, authenticate};
 use self::faults::Faults;
 use self::limit::Bucket;
 pub use self::limit::RateLimit;
+use self::metrics::Metrics;
 use self::refusal::Refusal;
 use self::routes::Purpose;
 use crate::config::{Config, Database};
@@ -44,6 +47,7 @@ struct App {
     auth: Auth,
     limit: Option<Bucket>,
     faults: Faults,
+    metrics: Metrics,
     bulk_limit: usize,
     body_limit: body::Limit,
 }
@@ -61,6 +65,7 @@ impl App {
             )?,
             limit: limit.map(|limit| Bucket::new(limit, clock)),
             faults: Faults::new(config.faults),
+            metrics: Metrics::new(),
             bulk_limit: config.bulk_limit,
             body_limit: body::Limit {
                 bytes: config.body_limit,

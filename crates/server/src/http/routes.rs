@@ -9,7 +9,7 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use layer_payments_types::Operation;
 
-use super::{App, auth, faults, handlers};
+use super::{App, auth, faults, handlers, health, metrics};
 
 /// A method of a path, and what is to be known about it before it is handled.
 #[derive(Debug)]
@@ -92,6 +92,22 @@ static BESIDE: &[Route] = &[
         access: Access::Everything,
         purpose: Purpose::Server,
         handler: || delete(faults::delete),
+    },
+    Route {
+        id: "healthz",
+        method: "GET",
+        path: "/healthz",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(health::healthz),
+    },
+    Route {
+        id: "metrics",
+        method: "GET",
+        path: "/metrics",
+        access: Access::Everything,
+        purpose: Purpose::Server,
+        handler: || get(metrics::metrics),
     },
 ];
 

@@ -9,6 +9,7 @@ mod harness;
 mod invoices;
 mod limit;
 mod list;
+mod operation;
 mod record;
 mod slow;
 mod unreadable;

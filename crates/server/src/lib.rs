@@ -104,6 +104,9 @@
 //! by operation and status, times, requests in flight, refusals of the rate limit, faults. It needs a token, as it tells
 //! how much goes on. Every request is one event of the log ([`tracing`]), named by the id that its reply carries.
 //!
+//! `/docs` and `/docs/local` are pages of reference for both specifications, which load nothing and run nothing;
+//! `/openapi.yaml`, `/openapi.json` and their like below `/local` are the documents. None of them needs a token.
+//!
 //! # What is not here yet
 //!
 //! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request

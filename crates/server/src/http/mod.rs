@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod connection;
 mod cursor;
+mod docs;
 mod faults;
 mod handlers;
 mod health;

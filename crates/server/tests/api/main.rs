@@ -2,6 +2,7 @@
 
 mod auth;
 mod bulk;
+mod documents;
 mod durability;
 mod errors;
 mod faults;

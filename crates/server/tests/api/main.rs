@@ -2,6 +2,7 @@
 
 mod auth;
 mod bulk;
+mod documents;
 mod durability;
 mod errors;
 mod faults;
@@ -11,6 +12,7 @@ mod ledger;
 mod limit;
 mod list;
 mod local;
+mod operation;
 mod owed;
 mod payouts;
 mod record;

@@ -68,7 +68,8 @@ async fn every_operation_of_the_documents_is_there() {
             for method in methods.filter(|method| *method != "parameters") {
                 let path = path
                     .replace("{businessId}", BUSINESS)
-                    .replace("{paymentId}", INVOICE);
+                    .replace("{paymentId}", INVOICE)
+                    .replace("{invoiceId}", INVOICE);
                 assert!(!path.contains('{'), "{path}");
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
                 let url = format!("{}{path}", server.base);

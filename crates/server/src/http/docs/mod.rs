@@ -201,7 +201,9 @@ mod tests {
                     .into_iter()
                     .flatten()
                 {
-                    let value = value.as_str().unwrap();
+                    let value = value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned);
                     assert!(page.contains(&format!("<code>{value}</code>")), "{value}");
                 }
             });
@@ -236,6 +238,13 @@ mod tests {
             let unique: BTreeSet<&str> = ids.iter().copied().collect();
             assert_eq!(ids.len(), unique.len(), "an id stands there twice");
             for link in values(page, "href=\"") {
+                if let Some(id) = link.strip_prefix("/docs#") {
+                    let there = format!(" id=\"{id}\"");
+                    assert!(
+                        PUBLIC.made.as_ref().unwrap().page.contains(&there),
+                        "{link}"
+                    );
+                }
                 match link.strip_prefix('#') {
                     Some(id) => assert!(unique.contains(id), "{link}"),
                     None => assert!(

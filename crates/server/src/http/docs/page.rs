@@ -559,7 +559,13 @@ impl<'a> Page<'a> {
 
 fn link(reference: &str) -> String {
     let name = escaped(name_of(reference));
-    format!("<a href=\"#schema-{name}\">{name}</a>")
+    // Only the page below /local refers to the other document, the public one.
+    let page = if reference.starts_with('#') {
+        ""
+    } else {
+        "/docs"
+    };
+    format!("<a href=\"{page}#schema-{name}\">{name}</a>")
 }
 
 fn required(required: bool) -> &'static str {

@@ -493,15 +493,7 @@ impl Books for SqliteBooks<'_> {
     }
 
     fn by_key(&mut self, key: i64) -> Result<Kept, Error> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT ",
-            kept_columns!(),
-            " FROM payments WHERE key = ?1"
-        ))?;
-        let mut rows = statement.query([key])?;
-        rows.next()?
-            .map(kept)
-            .transpose()?
+        payment_by_key(self.connection, key)?
             .ok_or_else(|| Error::Corrupt(format!("the key {key} of a payment that isn't there")))
     }
 
@@ -803,6 +795,17 @@ pub(super) fn kept(row: &Row<'_>) -> Result<Kept, Error> {
         },
         document: row.get(20)?,
     })
+}
+
+/// The payment with this key.
+pub(super) fn payment_by_key(connection: &Connection, key: i64) -> Result<Option<Kept>, Error> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        kept_columns!(),
+        " FROM payments WHERE key = ?1"
+    ))?;
+    let mut rows = statement.query([key])?;
+    rows.next()?.map(kept).transpose()
 }
 
 /// An account of a business.

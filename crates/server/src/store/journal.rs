@@ -1,7 +1,7 @@
 //! Reading the journal.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, Rows, params};
 use uuid::Uuid;
 
 use super::Error;
@@ -32,7 +32,29 @@ pub(super) fn posted(
              SELECT 1 FROM journal_entries WHERE business_id = ?1 AND reversal_of = entry.number)
          ORDER BY number",
     )?;
-    let mut rows = statement.query(params![business, payment])?;
+    read_posted(
+        connection,
+        business,
+        statement.query(params![business, payment])?,
+    )
+}
+
+/// The entries that count and are about no payment.
+pub(super) fn posted_alone(connection: &Connection, business: i64) -> Result<Vec<Posted>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, entry_type, source_id, entry_at FROM journal_entries AS entry
+         WHERE business_id = ?1 AND payment_key IS NULL AND reversal_of IS NULL AND NOT EXISTS (
+             SELECT 1 FROM journal_entries WHERE business_id = ?1 AND reversal_of = entry.number)
+         ORDER BY number",
+    )?;
+    read_posted(connection, business, statement.query([business])?)
+}
+
+fn read_posted(
+    connection: &Connection,
+    business: i64,
+    mut rows: Rows<'_>,
+) -> Result<Vec<Posted>, Error> {
     let mut list = Vec::new();
     while let Some(row) = rows.next()? {
         let number = row.get(0)?;

@@ -183,7 +183,17 @@ impl<R: BufRead> Elements<R> {
         let what = if error.is_eof() {
             "the text ends here, and something that was opened isn't closed".to_owned()
         } else {
-            without_position(error)
+            match without_position(error).as_str() {
+                "recursion limit exceeded" => {
+                    "it is nested deeper than the 127 levels that are read; make it flatter"
+                        .to_owned()
+                }
+                "number out of range" => {
+                    "the number fits into no 64-bit floating-point number; send it as a text"
+                        .to_owned()
+                }
+                fault => fault.to_owned(),
+            }
         };
         Malformed { place, what }
     }
@@ -494,6 +504,15 @@ mod tests {
         assert_eq!(
             malformed("[{},\n\"\\ud800\"]"),
             "line 2, column 8: unexpected end of hex escape"
+        );
+        // What JSON knows and no reader takes.
+        assert_eq!(
+            malformed(&"[".repeat(200)),
+            "line 1, column 129: it is nested deeper than the 127 levels that are read; make it flatter"
+        );
+        assert_eq!(
+            malformed("{\"a\": 1e400}"),
+            "line 1, column 11: the number fits into no 64-bit floating-point number; send it as a text"
         );
     }
 

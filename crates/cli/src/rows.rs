@@ -469,26 +469,6 @@ fn shortened(text: &str) -> (&str, bool) {
     }
 }
 
-/// Whether a violation is one of the payment's text, so that it couldn't be taken apart to check the other rules. The
-/// catalogue of the rules calls these rules raw.
-fn is_raw(violation: &Violation) -> bool {
-    matches!(
-        violation.rule,
-        Rule::JsonMalformed
-            | Rule::DuplicateKey
-            | Rule::TypeMismatch
-            | Rule::PropertyMissing
-            | Rule::PropertyUnknown
-            | Rule::ValueUnknown
-            | Rule::IntegerOutOfRange
-            | Rule::TimestampMalformed
-            | Rule::UuidMalformed
-            | Rule::AccountIdentifierMalformed
-            | Rule::AllocationTargetAmbiguous
-            | Rule::MethodDeprecated
-    )
-}
-
 /// The external id in the text of a payment that has errors.
 fn external_id_of(text: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
@@ -644,9 +624,9 @@ impl Document {
             let text = self.elements.text();
             let judged = Judged::of(origin, read_create(text, context), |violations| {
                 // As in a bulk request, only payments that could be taken apart are compared.
-                let is_read = !violations
-                    .iter()
-                    .any(|violation| is_raw(violation) && violation.severity() == Severity::Error);
+                let is_read = !violations.iter().any(|violation| {
+                    violation.rule.is_raw() && violation.severity() == Severity::Error
+                });
                 is_read.then(|| external_id_of(text)).flatten()
             });
             return self.unless_malformed(judged).map(Some);
@@ -1012,7 +992,11 @@ impl<'a> RowCells<'a> {
             Ok(payment) => payment.warnings().to_vec(),
             Err(violations) => violations,
         };
-        mistakes.extend(found.into_iter().filter(is_raw));
+        mistakes.extend(
+            found
+                .into_iter()
+                .filter(|violation| violation.rule.is_raw()),
+        );
         mistakes.sort_by_key(|mistake| place_of_property(&mistake.pointer));
         Ok(Judged::of(origin, Err(mistakes), id))
     }

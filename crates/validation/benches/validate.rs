@@ -190,11 +190,11 @@ fn row<T: DeserializeOwned>(
     is_met || name.starts_with('(')
 }
 
-/// How long one call of each takes, in seconds: the best of several rounds, in which they take turns, so that a busy
-/// machine slows down all of them alike.
+/// How long one call of each takes, in seconds: the best of many rounds, in which they take turns, so that a busy machine
+/// slows down all of them alike. The rounds are short, so that some of them fall between what else it does.
 fn times<const N: usize>(mut calls: [&mut dyn FnMut(); N]) -> [f64; N] {
-    const ROUNDS: u32 = 40;
-    const ROUND: Duration = Duration::from_millis(10);
+    const ROUNDS: u32 = 100;
+    const ROUND: Duration = Duration::from_millis(3);
     let repeats = calls.each_mut().map(|call| {
         // As many calls as take about a round.
         let mut repeats = 1_u32;

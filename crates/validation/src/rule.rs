@@ -115,6 +115,9 @@ rules! {
     /// A method is spelt in a form of older documentation. Only a request's text can break it, since the types read it
     /// as its successor. (Oldest copy of the update page, Layer's React client; D12.)
     MethodDeprecated = "method-deprecated", Warning, ALL;
+    /// A number within metadata takes more than 64 bits, so that it is kept as floating-point, to about 17 digits. Only a
+    /// request's text can break it. (Inferred, D71: an id that is written as a number would come back as another.)
+    MetadataNumberTooLarge = "metadata-number-too-large", Warning, WRITES;
     /// An allocation names neither a ledger account nor an invoice. (Hand-written record page, D26.)
     AllocationTargetMissing = "allocation-target-missing", Error, WRITES;
     /// The allocations of a payment add up to more than its amount. (Bulk page, D24.)
@@ -182,6 +185,29 @@ rules! {
     LimitOutOfRange = "limit-out-of-range", Error, &[List];
     /// A filter by reference numbers names none. (Inferred, D51: it lets nothing pass.)
     ReferenceNumbersEmpty = "reference-numbers-empty", Error, &[List];
+}
+
+impl Rule {
+    /// Whether only a request's text can break the rule, so that no value of the request's type does. Where a payment has
+    /// an error of such a rule, the other rules aren't checked.
+    pub const fn is_raw(self) -> bool {
+        matches!(
+            self,
+            Rule::JsonMalformed
+                | Rule::DuplicateKey
+                | Rule::TypeMismatch
+                | Rule::PropertyMissing
+                | Rule::PropertyUnknown
+                | Rule::ValueUnknown
+                | Rule::IntegerOutOfRange
+                | Rule::TimestampMalformed
+                | Rule::UuidMalformed
+                | Rule::AccountIdentifierMalformed
+                | Rule::AllocationTargetAmbiguous
+                | Rule::MethodDeprecated
+                | Rule::MetadataNumberTooLarge
+        )
+    }
 }
 
 impl fmt::Display for Rule {

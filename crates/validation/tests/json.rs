@@ -120,6 +120,11 @@ fn messages_say_what_was_found_and_what_would_be_right() {
             "The value is the text \"a=b\"; it must be a list or null.",
         ),
         (
+            r#""metadata":{"order":-123456789012345678901}"#,
+            "The number is kept as -1.2345678901234568e20, to about 17 digits, since it takes more than 64 bits; send it \
+             as a text if every digit counts.",
+        ),
+        (
             r#""metadata":[]"#,
             "The value is a list; it must be an object or null.",
         ),

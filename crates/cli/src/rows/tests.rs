@@ -610,22 +610,6 @@ fn spec_rules() -> PathBuf {
 }
 
 #[test]
-fn the_raw_rules_are_those_of_the_catalogue() {
-    let catalogue = spec(&spec_rules().join("catalogue.json"));
-    assert_eq!(catalogue.len(), Rule::ALL.len());
-    for entry in catalogue {
-        let code = entry["code"].as_str().unwrap();
-        let rule = Rule::ALL.iter().find(|rule| rule.code() == code).unwrap();
-        let violation = Violation {
-            rule: *rule,
-            pointer: String::new(),
-            message: String::new(),
-        };
-        assert_eq!(is_raw(&violation), entry["raw_only"] == true, "{code}");
-    }
-}
-
-#[test]
 fn files_are_judged_as_the_vectors_say() {
     let mut documents = 0;
     let mut lines = 0;

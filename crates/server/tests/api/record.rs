@@ -1,10 +1,14 @@
 //! `record_invoice_payment`: what is created, what a repetition does, and the reply's form.
 
+use std::collections::HashMap;
+use std::path::Path;
+
 use layer_payments_server::Database;
 use layer_payments_types::{InvoicePayment, InvoicePaymentReply};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{BUSINESS, INVOICE, Reply, TestServer, config, payment, send, with};
+use crate::harness::{BUSINESS, INVOICE, Reply, TOKEN, TestServer, config, payment, send, with};
 
 /// The request of the documentation's record page.
 fn documented_request() -> Value {
@@ -744,4 +748,87 @@ async fn deprecated_methods_are_taken_for_what_replaces_them() {
         server.record(&request).await.ok().payment()["method"],
         "CREDIT_BALANCE"
     );
+}
+
+/// The status that answers a request of the test vectors, and the rules that are broken, each with its place.
+async fn judged(
+    server: &TestServer,
+    business: usize,
+    vector: &Value,
+) -> (u16, Vec<(String, String)>) {
+    // Each in a business of its own, so that what one records is nothing to the next.
+    let payments = format!(
+        "{}/v1/businesses/00000000-0000-4000-8000-{business:012}/invoices/payments",
+        server.base
+    );
+    let unknown = "/00000000-0000-4000-8000-000000000000";
+    let (method, url) = match vector["operation"].as_str().unwrap() {
+        "list_invoice_payments" => (Method::GET, payments),
+        "record_invoice_payment" => (Method::POST, payments),
+        "bulk_create_invoice_payments" => (Method::POST, payments + "/bulk"),
+        _ => (Method::PATCH, payments + unknown),
+    };
+    let request = server
+        .client
+        .request(method.clone(), url)
+        .bearer_auth(TOKEN);
+    let request = match (vector["text"].as_str(), &vector["payload"]) {
+        (None, parameters) if method == Method::GET => request.query(parameters),
+        (Some(text), _) => request.body(text.to_owned()),
+        (None, payload) => request.body(payload.to_string()),
+    };
+    let reply = send(request.header("content-type", "application/json")).await;
+    let status = reply.status.as_u16();
+    let mut faults = match status {
+        200..300 => Vec::new(),
+        status => reply.faults(status),
+    };
+    faults.sort();
+    (status, faults)
+}
+
+/// One set of rules: a request is refused for what the published test vectors say, in all of its places, and for nothing
+/// else.
+#[tokio::test]
+async fn requests_are_refused_as_the_published_vectors_say() {
+    let read = |path: &Path| -> Vec<Value> {
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap().to_owned();
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/rules");
+    let severities: HashMap<String, String> = read(&rules.join("catalogue.json"))
+        .iter()
+        .map(|rule| (text(rule, "code"), text(rule, "severity")))
+        .collect();
+    let server = TestServer::memory().await;
+    let (mut refused, mut taken) = (0, 0);
+    for file in std::fs::read_dir(rules.join("vectors")).unwrap() {
+        for vector in read(&file.unwrap().path()) {
+            let context = &vector["context"];
+            if context.get("existing").is_some() || context.get("bulk_limit").is_some() {
+                continue;
+            }
+            let mut expected: Vec<_> = vector["violations"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|violation| (text(violation, "pointer"), text(violation, "code")))
+                .filter(|(_, code)| severities[code] == "error")
+                .collect();
+            expected.sort();
+            let (status, faults) = judged(&server, refused + taken, &vector).await;
+            if expected.is_empty() {
+                taken += 1;
+                // The vectors' updates change a payment that there isn't, and some names of invoices contradict each
+                // other, which only the books know. Neither is a rule of the catalogue.
+                let by_rule = |(_, code): &(String, String)| severities.contains_key(code);
+                assert!(!faults.iter().any(by_rule), "{faults:?}: {vector:#}");
+                assert_eq!(faults.is_empty(), status < 300, "{faults:?}: {vector:#}");
+            } else {
+                refused += 1;
+                assert_eq!((status, faults), (400, expected), "{vector:#}");
+            }
+        }
+    }
+    assert!(refused > 300 && taken > 300, "{refused}, {taken}");
 }

@@ -628,7 +628,8 @@ impl<'de> Visitor<'de> for TagOf {
     }
 }
 
-/// A value that may be anything, as everything within metadata: only keys that stand twice are looked for.
+/// A value that may be anything, as everything within metadata: only keys that stand twice and numbers that are too large
+/// are looked for.
 struct Free<'a> {
     found: &'a mut Findings,
     place: &'a Pointer<'a>,
@@ -674,7 +675,19 @@ impl<'de> Visitor<'de> for Free<'_> {
         Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        // Whole numbers within these bounds don't come here, so that even one that is less than the lower bound and is
+        // rounded to it is noticed.
+        const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+        const SMALLEST: f64 = -9_223_372_036_854_775_808.0;
+        if value >= TOO_LARGE || value <= SMALLEST {
+            self.found.add(Rule::MetadataNumberTooLarge, self.place, || {
+                format!(
+                    "The number is kept as {value:e}, to about 17 digits, since it takes more than 64 bits; send it as a \
+                     text if every digit counts."
+                )
+            });
+        }
         Ok(())
     }
 

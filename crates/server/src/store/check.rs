@@ -215,19 +215,22 @@ impl Business<'_> {
         ))?;
         let mut rows = statement.query([self.key])?;
         let mut invoices: HashMap<Uuid, Sums> = HashMap::new();
+        let mut found = 0;
         while let Some(row) = rows.next()? {
             let kept = kept(row)?;
-            self.check_payment(&kept, faults)?;
+            found += self.check_payment(&kept, faults)?;
             for part in ledger::parts(&kept.payment) {
                 let sums = invoices.entry(part.invoice).or_default();
                 sums.0 += i128::from(part.paid);
                 sums.1 += i128::from(part.refunded);
             }
         }
+        self.check_links(found, faults)?;
         self.check_invoices(&mut invoices, faults)
     }
 
-    fn check_payment(&self, kept: &Kept, faults: &mut Faults) -> Result<(), Error> {
+    /// Gives how many of its invoices the payment is found under.
+    fn check_payment(&self, kept: &Kept, faults: &mut Faults) -> Result<usize, Error> {
         let payment = &kept.payment;
         let id = payment.id;
         let posted: Vec<Draft<Uuid>> = journal::posted(self.connection, self.key, kept.key)?
@@ -300,17 +303,37 @@ impl Business<'_> {
                 format_args!("payment {id} is shown otherwise than it is kept"),
             );
         }
-        let linked = self
-            .connection
-            .prepare_cached(
-                "SELECT invoice_id FROM payment_invoices WHERE business_id = ?1 AND payment_key = ?2",
-            )?
-            .query_map(params![self.key, kept.key], |row| uuid(row, 0))?
-            .collect::<Result<BTreeSet<_>, _>>()?;
-        if linked != payment.invoices().collect() {
+        // By invoice, as the table is ordered; by payment alone, each look would read all of it.
+        let invoices: BTreeSet<Uuid> = payment.invoices().collect();
+        let mut linked = self.connection.prepare_cached(
+            "SELECT 1 FROM payment_invoices WHERE business_id = ?1 AND invoice_id = ?2 AND payment_key = ?3",
+        )?;
+        let mut found = 0;
+        for invoice in &invoices {
+            found += usize::from(linked.exists(params![self.key, invoice.as_bytes(), kept.key])?);
+        }
+        if found < invoices.len() {
             faults.add(
                 self.id,
-                format_args!("payment {id} is found under other invoices than it is allocated to"),
+                format_args!("payment {id} isn't found under each invoice that it is allocated to"),
+            );
+        }
+        Ok(found)
+    }
+
+    /// Looks for payments that are found under invoices they aren't allocated to. `found` is how many are rightly.
+    fn check_links(&self, found: usize, faults: &mut Faults) -> Result<(), Error> {
+        let links: i64 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM payment_invoices WHERE business_id = ?1")?
+            .query_row([self.key], |row| row.get(0))?;
+        if usize::try_from(links) != Ok(found) {
+            faults.add(
+                self.id,
+                format_args!(
+                    "payments are found {links} times under invoices, but only {found} times under one that they are \
+                     allocated to"
+                ),
             );
         }
         Ok(())

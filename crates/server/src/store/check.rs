@@ -10,7 +10,7 @@
 //!   a void one.
 //! - Nothing refers to what isn't there: SQLite's own check of foreign keys, and its check of the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use layer_payments_types::Field;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -215,33 +215,22 @@ impl Business<'_> {
         ))?;
         let mut rows = statement.query([self.key])?;
         let mut invoices: HashMap<Uuid, Sums> = HashMap::new();
-        let mut links = 0;
+        let mut found = 0;
         while let Some(row) = rows.next()? {
             let kept = kept(row)?;
-            self.check_payment(&kept, faults)?;
-            links += kept.payment.invoices().collect::<HashSet<_>>().len();
+            found += self.check_payment(&kept, faults)?;
             for part in ledger::parts(&kept.payment) {
                 let sums = invoices.entry(part.invoice).or_default();
                 sums.0 += i128::from(part.paid);
                 sums.1 += i128::from(part.refunded);
             }
         }
-        // Each payment is found under its own invoices; so there must be no more links than these.
-        let found: i64 = self.connection.query_row(
-            "SELECT count(*) FROM payment_invoices WHERE business_id = ?1",
-            [self.key],
-            |row| row.get(0),
-        )?;
-        if i64::try_from(links) != Ok(found) {
-            faults.add(
-                self.id,
-                format_args!("payments are allocated to {links} invoices, but found under {found}"),
-            );
-        }
+        self.check_links(found, faults)?;
         self.check_invoices(&mut invoices, faults)
     }
 
-    fn check_payment(&self, kept: &Kept, faults: &mut Faults) -> Result<(), Error> {
+    /// Gives how many of its invoices the payment is found under.
+    fn check_payment(&self, kept: &Kept, faults: &mut Faults) -> Result<usize, Error> {
         let payment = &kept.payment;
         let id = payment.id;
         let posted: Vec<Draft<Uuid>> = journal::posted(self.connection, self.key, kept.key)?
@@ -314,16 +303,38 @@ impl Business<'_> {
                 format_args!("payment {id} is shown otherwise than it is kept"),
             );
         }
-        let mut statement = self.connection.prepare_cached(
+        // By invoice, as the table is ordered; by payment alone, each look would read all of it.
+        let invoices: BTreeSet<Uuid> = payment.invoices().collect();
+        let mut linked = self.connection.prepare_cached(
             "SELECT 1 FROM payment_invoices WHERE business_id = ?1 AND invoice_id = ?2 AND payment_key = ?3",
         )?;
-        for invoice in payment.invoices() {
-            if !statement.exists(params![self.key, invoice.as_bytes(), kept.key])? {
-                faults.add(
-                    self.id,
-                    format_args!("payment {id} isn't found under the invoice {invoice}"),
-                );
-            }
+        let mut found = 0;
+        for invoice in &invoices {
+            found += usize::from(linked.exists(params![self.key, invoice.as_bytes(), kept.key])?);
+        }
+        if found < invoices.len() {
+            faults.add(
+                self.id,
+                format_args!("payment {id} isn't found under each invoice that it is allocated to"),
+            );
+        }
+        Ok(found)
+    }
+
+    /// Looks for payments that are found under invoices they aren't allocated to. `found` is how many are rightly.
+    fn check_links(&self, found: usize, faults: &mut Faults) -> Result<(), Error> {
+        let links: i64 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM payment_invoices WHERE business_id = ?1")?
+            .query_row([self.key], |row| row.get(0))?;
+        if usize::try_from(links) != Ok(found) {
+            faults.add(
+                self.id,
+                format_args!(
+                    "payments are found {links} times under invoices, but only {found} times under one that they are \
+                     allocated to"
+                ),
+            );
         }
         Ok(())
     }

@@ -24,8 +24,8 @@ pub(super) fn posted(
     business: i64,
     payment: i64,
 ) -> Result<Vec<Posted>, Error> {
+    // Left to itself, SQLite reads the business's whole journal in its order, for every payment that changes.
     let mut statement = connection.prepare_cached(
-        // Left to itself, SQLite walks over all entries of the business for the sake of their order.
         "SELECT number, entry_type, source_id, entry_at
          FROM journal_entries AS entry INDEXED BY journal_entries_by_payment
          WHERE business_id = ?1 AND payment_key = ?2 AND reversal_of IS NULL AND NOT EXISTS (
@@ -134,22 +134,21 @@ pub(crate) fn entries(
     filter: EntryFilter,
 ) -> Result<(Vec<JournalEntry>, bool), Error> {
     let business = business_key(connection, business)?;
-    let (index, condition) = match filter.payment {
-        Some(_) => (
-            "INDEXED BY journal_entries_by_payment",
-            "AND entry.payment_key = (SELECT key FROM payments WHERE id = ?3 AND business_id = ?1)",
-        ),
-        None => ("", "AND ?3 IS NULL"),
-    };
+    let of_payment =
+        "AND entry.payment_key = (SELECT key FROM payments WHERE id = ?3 AND business_id = ?1)";
     let sql = format!(
         "SELECT entry.number, entry.entry_type, entry.source_id, entry.entry_at, entry.posted_at, payments.id,
              entry.reversal_of, reversal.number
-         FROM journal_entries AS entry {}
+         FROM journal_entries AS entry
          LEFT JOIN payments ON payments.key = entry.payment_key
          LEFT JOIN journal_entries AS reversal
              ON reversal.business_id = entry.business_id AND reversal.reversal_of = entry.number
          WHERE entry.business_id = ?1 AND entry.number > ?2 {} ORDER BY entry.number LIMIT ?4",
-        index, condition
+        if filter.payment.is_some() {
+            of_payment
+        } else {
+            "AND ?3 IS NULL"
+        }
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![

@@ -1,7 +1,7 @@
 //! What the books keep besides payments, in SQLite.
 
 use layer_payments_types::{self as types, Match};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use uuid::Uuid;
 
 use super::Error;
@@ -144,15 +144,23 @@ impl LocalBooks for SqliteBooks<'_> {
     }
 
     fn existing_match(&mut self, matched: Matched) -> Result<Option<Match>, Error> {
-        let (payout, payment) = columns(&matched);
+        // Asked for both at once, SQLite reads all matches of the business.
+        let sql = match matched {
+            Matched::Payout(_) => {
+                "SELECT document FROM matches WHERE business_id = ?1 AND payout_id = ?2"
+            }
+            Matched::Payment(_) => {
+                "SELECT document FROM matches WHERE business_id = ?1 AND payment_key = ?2"
+            }
+        };
+        let of: &dyn ToSql = match &matched {
+            Matched::Payout(id) => id.as_bytes(),
+            Matched::Payment(key) => key,
+        };
         let document: Option<String> = self
             .connection
-            .prepare_cached(
-                "SELECT document FROM matches WHERE business_id = ?1 AND (payout_id = ?2 OR payment_key = ?3)",
-            )?
-            .query_row(params![self.names.business, payout, payment], |row| {
-                row.get(0)
-            })
+            .prepare_cached(sql)?
+            .query_row(params![self.names.business, of], |row| row.get(0))
             .optional()?;
         Ok(document
             .map(|document| serde_json::from_str(&document))

@@ -363,9 +363,8 @@ fn invoices_that_are_not_paid_as_their_payments_say() {
     finds(
         "DELETE FROM payment_invoices; DELETE FROM invoices WHERE external_id = 'second';",
         &[
-            "payment card isn't found under the invoice first",
-            "payment cash isn't found under the invoice second",
-            "payments are allocated to 2 invoices, but found under 0",
+            "payment card isn't found under each invoice that it is allocated to",
+            "payment cash isn't found under each invoice that it is allocated to",
             "the invoice second of a payment isn't there",
         ],
     );
@@ -396,7 +395,7 @@ fn payments_that_are_not_what_is_shown_of_them() {
         &[
             "payment card can't be posted by the posting rules",
             "payment card is shown otherwise than it is kept",
-            "payments are allocated to 1 invoices, but found under 2",
+            "payments are found 2 times under invoices, but only 1 times under one that they are allocated to",
             "invoice first has 9000 paid and 0 refunded, but its payments add up to 0 and 0",
         ],
     );

@@ -22,10 +22,11 @@ use crate::single::requests;
 
 /// Pinned: figures of two runs are of the same mock.
 const VERSION: &str = "5.14.2";
-const CONNECTIONS: usize = 16;
+/// As many as single payments come from, so that one wait for the disk serves many here too.
+const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1_500);
-const REQUESTS: usize = 20_000;
+const REQUESTS: usize = 30_000;
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     report.title(

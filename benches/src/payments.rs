@@ -8,6 +8,10 @@ use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+/// How much earlier the payments of a round are than those of the round before: more than there is between two payments
+/// of the file, so that a page holds different ones.
+const ROUND_SECONDS: i64 = 133_337;
+
 /// The payments of the file, as requests have them.
 pub(crate) struct Payments {
     first_round: Vec<Value>,
@@ -67,8 +71,8 @@ fn rename(value: &mut Value, round: usize) {
                     }
                     ("paid_at" | "completed_at", Value::String(time)) => {
                         if let Ok(parsed) = time.parse::<Timestamp>() {
-                            let seconds = i64::try_from(round).unwrap_or(0);
-                            *time = (parsed + SignedDuration::from_secs(seconds)).to_string();
+                            let seconds = i64::try_from(round).unwrap_or(0) * ROUND_SECONDS;
+                            *time = (parsed - SignedDuration::from_secs(seconds)).to_string();
                         }
                     }
                     _ => rename(value, round),

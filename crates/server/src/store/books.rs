@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use layer_payments_types::{
     self as types, AccountIdentifier, AccountType, InvoicePayment, Normality, TagKeyValue,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -54,6 +54,33 @@ pub(crate) struct SqliteBooks<'a> {
     policy: Policy,
     /// What was posted and isn't in the accounts' balances yet: debits and credits.
     uncarried: HashMap<Uuid, (i128, i128)>,
+    prepared: Prepared<'a>,
+}
+
+/// The statements that nearly every payment runs. The connection's cache finds them by their texts; a bulk has them at
+/// hand after its first payment.
+#[derive(Default)]
+struct Prepared<'a> {
+    by_external_id: Option<CachedStatement<'a>>,
+    invoice_by_external_id: Option<CachedStatement<'a>>,
+    new_invoice: Option<CachedStatement<'a>>,
+    pay_invoice: Option<CachedStatement<'a>>,
+    insert: Option<CachedStatement<'a>>,
+    link_invoice: Option<CachedStatement<'a>>,
+    entry: Option<CachedStatement<'a>>,
+    line: Option<CachedStatement<'a>>,
+}
+
+/// The statement with this text, which is prepared at its first use.
+fn prepared<'s, 'a>(
+    statement: &'s mut Option<CachedStatement<'a>>,
+    connection: &'a Connection,
+    sql: &str,
+) -> Result<&'s mut CachedStatement<'a>, Error> {
+    Ok(match statement {
+        Some(statement) => statement,
+        None => statement.insert(connection.prepare_cached(sql)?),
+    })
 }
 
 impl<'a> SqliteBooks<'a> {
@@ -81,6 +108,7 @@ impl<'a> SqliteBooks<'a> {
             now,
             policy,
             uncarried: HashMap::new(),
+            prepared: Prepared::default(),
         })
     }
 
@@ -167,19 +195,20 @@ impl<'a> SqliteBooks<'a> {
         Ok(())
     }
 
-    fn invoice_by_external_id(&self, external_id: &str) -> Result<Option<Invoice>, Error> {
-        Ok(self
-            .connection
-            .prepare_cached(
-                "SELECT id, invented FROM invoices WHERE business_id = ?1 AND external_id = ?2",
-            )?
-            .query_row(params![self.names.business, external_id], |row| {
-                Ok(Invoice {
-                    id: uuid(row, 0)?,
-                    invented: row.get(1)?,
-                })
-            })
-            .optional()?)
+    fn invoice_by_external_id(&mut self, external_id: &str) -> Result<Option<Invoice>, Error> {
+        let statement = prepared(
+            &mut self.prepared.invoice_by_external_id,
+            self.connection,
+            "SELECT id, invented FROM invoices WHERE business_id = ?1 AND external_id = ?2",
+        )?;
+        let mut rows = statement.query(params![self.names.business, external_id])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        Ok(Some(Invoice {
+            id: uuid(row, 0)?,
+            invented: row.get(1)?,
+        }))
     }
 
     /// Registers an invoice that is named by id, where that is allowed. If the id was invented, it is the invoice's own
@@ -216,17 +245,18 @@ impl<'a> SqliteBooks<'a> {
             return Ok(InvoiceName::Unknown);
         }
         let id = self.new_id();
-        self.connection
-            .prepare_cached(
-                "INSERT INTO invoices (business_id, id, external_id, invented, created_at)
-                 VALUES (?1, ?2, ?3, 1, ?4)",
-            )?
-            .execute(params![
-                self.names.business,
-                id.as_bytes(),
-                external_id,
-                self.now.as_microsecond()
-            ])?;
+        let statement = prepared(
+            &mut self.prepared.new_invoice,
+            self.connection,
+            "INSERT INTO invoices (business_id, id, external_id, invented, created_at)
+             VALUES (?1, ?2, ?3, 1, ?4)",
+        )?;
+        statement.execute(params![
+            self.names.business,
+            id.as_bytes(),
+            external_id,
+            self.now.as_microsecond()
+        ])?;
         Ok(InvoiceName::Is(id))
     }
 
@@ -261,8 +291,10 @@ impl<'a> SqliteBooks<'a> {
     }
 
     /// Keeps which invoices a payment is allocated to, so that an invoice's payments are found.
-    fn link_invoices(&self, key: i64, payment: &Payment) -> Result<(), Error> {
-        let mut statement = self.connection.prepare_cached(
+    fn link_invoices(&mut self, key: i64, payment: &Payment) -> Result<(), Error> {
+        let statement = prepared(
+            &mut self.prepared.link_invoice,
+            self.connection,
             "INSERT INTO payment_invoices (business_id, invoice_id, payment_key) VALUES (?1, ?2, ?3)
              ON CONFLICT DO NOTHING",
         )?;
@@ -473,11 +505,15 @@ pub(super) use account_columns;
 
 impl Books for SqliteBooks<'_> {
     fn by_external_id(&mut self, external_id: &str) -> Result<Option<Kept>, Error> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT ",
-            kept_columns!(),
-            " FROM payments WHERE business_id = ?1 AND external_id = ?2"
-        ))?;
+        let statement = prepared(
+            &mut self.prepared.by_external_id,
+            self.connection,
+            concat!(
+                "SELECT ",
+                kept_columns!(),
+                " FROM payments WHERE business_id = ?1 AND external_id = ?2"
+            ),
+        )?;
         let mut rows = statement.query(params![self.names.business, external_id])?;
         rows.next()?.map(kept).transpose()
     }
@@ -551,14 +587,15 @@ impl Books for SqliteBooks<'_> {
 
     fn pay_invoice(&mut self, id: Uuid, paid: i64, refunded: i64) -> Result<Option<Owed>, Error> {
         // Less than before can always be paid. The last condition keeps the sum within 64 bits.
-        let changed = self
-            .connection
-            .prepare_cached(
-                "UPDATE invoices SET paid = paid + ?3, refunded = refunded + ?4
-                 WHERE business_id = ?1 AND id = ?2 AND (?3 <= 0 OR (
-                     voided_at IS NULL AND paid <= coalesce(total_amount, 9223372036854775807) - ?3))",
-            )?
-            .execute(params![self.names.business, id.as_bytes(), paid, refunded])?;
+        let statement = prepared(
+            &mut self.prepared.pay_invoice,
+            self.connection,
+            "UPDATE invoices SET paid = paid + ?3, refunded = refunded + ?4
+             WHERE business_id = ?1 AND id = ?2 AND (?3 <= 0 OR (
+                 voided_at IS NULL AND paid <= coalesce(total_amount, 9223372036854775807) - ?3))",
+        )?;
+        let changed =
+            statement.execute(params![self.names.business, id.as_bytes(), paid, refunded])?;
         if changed == 1 {
             return Ok(None);
         }
@@ -625,23 +662,26 @@ impl Books for SqliteBooks<'_> {
         };
         let number = last + 1;
         self.names.last_entry = Some(number);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO journal_entries
-                 (business_id, number, entry_type, entry_at, posted_at, payment_key, source_id, reversal_of)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                business,
-                number,
-                entry.entry_type.name(),
-                entry.at.as_microsecond(),
-                self.now.as_microsecond(),
-                payment,
-                entry.source.as_bytes(),
-                reversal_of,
-            ])?;
-        let mut statement = self.connection.prepare_cached(
+        let statement = prepared(
+            &mut self.prepared.entry,
+            self.connection,
+            "INSERT INTO journal_entries
+             (business_id, number, entry_type, entry_at, posted_at, payment_key, source_id, reversal_of)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?;
+        statement.execute(params![
+            business,
+            number,
+            entry.entry_type.name(),
+            entry.at.as_microsecond(),
+            self.now.as_microsecond(),
+            payment,
+            entry.source.as_bytes(),
+            reversal_of,
+        ])?;
+        let statement = prepared(
+            &mut self.prepared.line,
+            self.connection,
             "INSERT INTO journal_lines (business_id, entry, line, account_id, debit, credit)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
@@ -703,12 +743,16 @@ impl Books for SqliteBooks<'_> {
         payment: &Payment,
         reply: &InvoicePayment,
     ) -> Result<(i64, String), Error> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "INSERT INTO payments (business_id, ",
-            columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
-        ))?;
-        let document = save(&mut statement, self.names.business, payment, reply)?;
+        let statement = prepared(
+            &mut self.prepared.insert,
+            self.connection,
+            concat!(
+                "INSERT INTO payments (business_id, ",
+                columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+            ),
+        )?;
+        let document = save(statement, self.names.business, payment, reply)?;
         let key = self.connection.last_insert_rowid();
         self.link_invoices(key, payment)?;
         Ok((key, document))

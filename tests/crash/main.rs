@@ -12,6 +12,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use layer_payments_tests::books;
@@ -20,8 +22,12 @@ use layer_payments_tests::random::{Random, seed, setting};
 use serde_json::{Map, Value, json};
 
 const CLIENTS: u64 = 6;
-/// A server is killed within this many microseconds after the first request.
-const LONGEST_RUN: u64 = 400_000;
+/// Long enough for a slow machine to get so far.
+const SOON: Duration = Duration::from_secs(60);
+/// A server is killed after fewer acknowledgements than this, so that a slow machine sees as much as a fast one...
+const ACKNOWLEDGED: u64 = 12;
+/// ... and within this many microseconds after the last of them, so that it is at any point of its work.
+const LONGEST: u64 = 50_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kills() {
@@ -38,12 +44,19 @@ async fn what_was_acknowledged_survives_kills() {
     let mut total = Tally::default();
     let mut server = Served::start(&database);
     for round in 0..rounds {
-        let moment = Duration::from_micros(chance.below(LONGEST_RUN));
+        let enough = chance.below(ACKNOWLEDGED);
+        let moment = Duration::from_micros(chance.below(LONGEST));
+        let acknowledged = Arc::new(AtomicU64::new(0));
         let url = server.payments_url();
         let running: Vec<_> = clients
             .into_iter()
-            .map(|client| tokio::spawn(client.run(url.clone())))
+            .map(|client| tokio::spawn(client.run(url.clone(), Arc::clone(&acknowledged))))
             .collect();
+        let waiting = Instant::now();
+        while acknowledged.load(Ordering::Relaxed) < enough {
+            assert!(waiting.elapsed() < SOON, "round {round}: {}", server.said());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         tokio::time::sleep(moment).await;
         let said = server.kill();
         assert!(!said.contains("ERROR"), "round {round}: {said}");
@@ -61,7 +74,7 @@ async fn what_was_acknowledged_survives_kills() {
         verify(&server, &database, &mut clients, &mut total)
             .await
             .unwrap_or_else(|fault| {
-                panic!("seed {seed}, round {round}, killed after {moment:?}: {fault}")
+                panic!("seed {seed}, round {round}, killed {moment:?} after {enough} acknowledgements: {fault}")
             });
     }
     let kept: usize = clients.iter().map(|client| client.payments.len()).sum();
@@ -127,12 +140,15 @@ impl Client {
     }
 
     /// Sends requests until one isn't answered.
-    async fn run(mut self, url: String) -> Client {
+    async fn run(mut self, url: String, acknowledged: Arc<AtomicU64>) -> Client {
         let http = reqwest::Client::new();
         loop {
             let (request, wanted) = self.choose(&http, &url);
             match answer(request).await {
-                Some((status, reply)) => self.take(status, &reply, wanted),
+                Some((status, reply)) => {
+                    self.take(status, &reply, wanted);
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                }
                 None => {
                     self.unanswered = wanted;
                     return self;
@@ -177,7 +193,7 @@ impl Client {
                 )
             }
             1 => {
-                let count = 2 + self.chance.below(40);
+                let count = 2 + self.chance.below(20);
                 let mut names = BTreeSet::new();
                 for _ in 0..count {
                     names.insert(self.name());

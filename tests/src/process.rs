@@ -12,6 +12,8 @@ use serde_json::Value;
 
 /// The token that [`Served`] is started with.
 pub const TOKEN: &str = "a-token-for-tests";
+/// The business that [`Served`] has from the start.
+pub const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
 
 /// The program, built as `cargo test --workspace` builds it, so that nothing is built twice in a whole run.
 ///
@@ -88,8 +90,9 @@ impl Served {
     /// If it doesn't come to that.
     #[must_use]
     pub fn start(database: &Path) -> Served {
-        let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--token", TOKEN, "--db"]);
+        let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--token", TOKEN]);
         let mut child = command
+            .args(["--business", BUSINESS, "--db"])
             .arg(database)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -130,20 +133,12 @@ impl Served {
         self.address
     }
 
-    /// The business that tests use. This is the only place to change should the server want to be told of a business
-    /// before it takes payments for it.
-    #[must_use]
-    pub fn business(&self) -> &'static str {
-        "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4"
-    }
-
-    /// The address of the payments of [`Served::business`].
+    /// The address of the payments of [`BUSINESS`].
     #[must_use]
     pub fn payments_url(&self) -> String {
         format!(
             "http://{}/v1/businesses/{}/invoices/payments",
-            self.address,
-            self.business()
+            self.address, BUSINESS
         )
     }
 

@@ -11,12 +11,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// The proofs, each a test target of the tests crate that `cargo test` leaves out unless it is named, with what it shows.
-const PROOFS: [(&str, &str); 2] = [
+const PROOFS: [(&str, &str); 3] = [
     (
         "contract",
         "the server against the spec, by thousands of requests",
     ),
     ("crash", "what was acknowledged survives kill -9"),
+    ("hostile", "requests that are meant to do harm"),
 ];
 
 /// Runs every check of the project in turn.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use layer_payments_tests::process::{BUSINESS, Served, TOKEN};
+use layer_payments_tests::process::{Served, TOKEN};
 use layer_payments_tests::{json_file, root, spec};
 use serde_json::{Map, Value};
 
@@ -41,7 +41,7 @@ fn the_server_keeps_to_the_spec() {
         .arg("--header")
         .arg(format!("Authorization: Bearer {TOKEN}"))
         .env("SCHEMATHESIS_HOOKS", settings.join("hooks.py"))
-        .env("CONTRACT_BUSINESS", BUSINESS)
+        .env("CONTRACT_BUSINESS", server.business())
         .env("CONTRACT_REPLIES", &replies)
         .env("CONTRACT_RULES", &rules)
         .env("PYTHONDONTWRITEBYTECODE", "1")

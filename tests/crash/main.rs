@@ -20,14 +20,13 @@ use layer_payments_tests::books;
 use layer_payments_tests::process::{Served, TOKEN};
 use layer_payments_tests::random::{Random, seed, setting};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 
 const CLIENTS: u64 = 6;
-/// Long enough for a slow machine to get so far.
-const SOON: Duration = Duration::from_secs(60);
-/// A server is killed after fewer acknowledgements than this, so that a slow machine sees as much as a fast one...
-const ACKNOWLEDGED: u64 = 12;
-/// ... and within this many microseconds after the last of them, so that it is at any point of its work.
-const LONGEST: u64 = 50_000;
+/// A server is killed once it has answered up to this many requests, ...
+const MOST_ANSWERS: u64 = 60;
+/// ... and then up to this many microseconds later. So a slow machine makes the test slow, and no weaker.
+const LONGEST_WAIT: u64 = 20_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kills() {
@@ -54,17 +53,19 @@ async fn what_was_acknowledged_survives_kills() {
                 kept += std::mem::take(&mut client.payments).len();
             }
         }
-        let enough = chance.below(ACKNOWLEDGED);
-        let moment = Duration::from_micros(chance.below(LONGEST));
-        let acknowledged = Arc::new(AtomicU64::new(0));
+        let answers = chance.below(MOST_ANSWERS);
+        let moment = Duration::from_micros(chance.below(LONGEST_WAIT));
         let url = server.payments_url();
+        let answered = Arc::new(AtomicU64::new(0));
         let running: Vec<_> = clients
             .into_iter()
-            .map(|client| tokio::spawn(client.run(url.clone(), Arc::clone(&acknowledged))))
+            .map(|client| tokio::spawn(client.run(url.clone(), Arc::clone(&answered))))
             .collect();
-        let waiting = Instant::now();
-        while acknowledged.load(Ordering::Relaxed) < enough {
-            assert!(waiting.elapsed() < SOON, "round {round}: {}", server.said());
+        while answered.load(Ordering::Relaxed) < answers {
+            assert!(
+                !running.iter().any(JoinHandle::is_finished),
+                "round {round}: a client ended while the server runs"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tokio::time::sleep(moment).await;
@@ -84,7 +85,9 @@ async fn what_was_acknowledged_survives_kills() {
         verify(&server, &database, &mut clients, &mut total)
             .await
             .unwrap_or_else(|fault| {
-                panic!("seed {seed}, round {round}, killed {moment:?} after {enough} acknowledgements: {fault}")
+                panic!(
+                    "seed {seed}, round {round}, killed {moment:?} after {answers} answers: {fault}"
+                )
             });
     }
     kept += clients
@@ -153,14 +156,18 @@ impl Client {
     }
 
     /// Sends requests until one isn't answered.
-    async fn run(mut self, url: String, acknowledged: Arc<AtomicU64>) -> Client {
-        let http = reqwest::Client::new();
+    async fn run(mut self, url: String, answered: Arc<AtomicU64>) -> Client {
+        // A reply that got lost on the way mustn't stop the test; a request that takes so long counts as unanswered.
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("a client can be made");
         loop {
             let (request, wanted) = self.choose(&http, &url);
             match answer(request).await {
                 Some((status, reply)) => {
                     self.take(status, &reply, wanted);
-                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
                 None => {
                     self.unanswered = wanted;
@@ -206,7 +213,7 @@ impl Client {
                 )
             }
             1 => {
-                let count = 2 + self.chance.below(20);
+                let count = 2 + self.chance.below(40);
                 let mut names = BTreeSet::new();
                 for _ in 0..count {
                     names.insert(self.name());

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use layer_payments_tests::process::{BUSINESS, Served, TOKEN};
+use layer_payments_tests::process::{Served, TOKEN};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -55,7 +55,10 @@ impl Target {
 
     /// The path of the payments.
     pub(crate) fn path(&self) -> String {
-        format!("/v1/businesses/{BUSINESS}/invoices/payments")
+        format!(
+            "/v1/businesses/{}/invoices/payments",
+            self.server.business()
+        )
     }
 
     /// The head of a request with the token, without the empty line that ends it.

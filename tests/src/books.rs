@@ -1,10 +1,10 @@
-//! Whether the books of a database are in order, asked of the file itself and not of the server that writes it.
+//! Whether the books in a database are in order, asked of the file itself and not of the server that writes it.
 
 use std::path::Path;
 
 use crate::process::command;
 
-/// Checks the database of a server, which may be running, with `layer-payments ledger check`.
+/// Checks the books of a server, which may be running, with the program's own `ledger check`.
 ///
 /// # Panics
 ///
@@ -16,7 +16,8 @@ pub fn check(database: &Path) {
         .expect("the program can be run");
     assert!(
         output.status.success(),
-        "the books aren't in order:\n{}{}",
+        "the books in {} aren't in order:\n{}{}",
+        database.display(),
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );

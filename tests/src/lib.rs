@@ -26,9 +26,49 @@ pub fn root() -> PathBuf {
 /// When the spec can't be read, which no test survives.
 #[must_use]
 pub fn spec() -> Value {
-    let path = root().join("spec/layer-payments.yaml");
-    let text = fs::read_to_string(&path).expect("the spec is readable");
-    serde_saphyr::from_str(&text).expect("the spec is YAML")
+    document("spec/layer-payments.yaml")
+}
+
+/// The document of the routes beside the public API, as JSON, with the schemas of the spec that it refers to.
+///
+/// # Panics
+///
+/// When one of both can't be read, which no test survives.
+#[must_use]
+pub fn local_spec() -> Value {
+    let mut local = document("spec/local.yaml");
+    within(&mut local);
+    let schemas = local["components"]["schemas"]
+        .as_object_mut()
+        .expect("the document has schemas");
+    let Value::Object(shared) = spec()["components"]["schemas"].take() else {
+        panic!("the spec has schemas");
+    };
+    for (name, schema) in shared {
+        // Where both have a schema of the same name, each document means its own.
+        schemas.entry(name).or_insert(schema);
+    }
+    local
+}
+
+/// Turns references to the spec into references inside the document.
+fn within(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some(pointer) = text.strip_prefix("layer-payments.yaml#") {
+                *text = format!("#{pointer}");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(within),
+        Value::Object(keys) => keys.values_mut().for_each(within),
+        _ => {}
+    }
+}
+
+/// A YAML file of the workspace, by its path from the top.
+fn document(path: &str) -> Value {
+    let text = fs::read_to_string(root().join(path)).expect("the document is readable");
+    serde_saphyr::from_str(&text).expect("the document is YAML")
 }
 
 /// Follows a reference inside the spec, if the value is one.
@@ -115,6 +155,24 @@ pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
         .iter_errors(value)
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect()
+}
+
+/// The schema with every object closed: the spec leaves replies open for Layer's sake, but this server has no excuse for
+/// a property that isn't in the spec.
+#[must_use]
+pub fn closed(mut schema: Value) -> Value {
+    fn close(schema: &mut Value) {
+        if schema.get("properties").is_some_and(Value::is_object) {
+            schema["additionalProperties"] = Value::Bool(false);
+        }
+        match schema {
+            Value::Array(items) => items.iter_mut().for_each(close),
+            Value::Object(keys) => keys.values_mut().for_each(close),
+            _ => {}
+        }
+    }
+    close(&mut schema["components"]);
+    schema
 }
 
 /// How `actual` differs from `expected`, key by key, each difference with its JSON pointer; empty when they are equal.

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 /// The token that [`Served`] is started with.
 pub const TOKEN: &str = "a-token-for-tests";
-/// The business that [`Served`] has from the start.
-pub const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
+
+/// The business that [`Served`] is started with.
+const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
 
 /// The program, built as `cargo test --workspace` builds it, so that nothing is built twice in a whole run.
 ///
@@ -133,12 +134,19 @@ impl Served {
         self.address
     }
 
-    /// The address of the payments of [`BUSINESS`].
+    /// The business that tests use, and that there is.
+    #[must_use]
+    pub fn business(&self) -> &'static str {
+        BUSINESS
+    }
+
+    /// The address of the payments of [`Served::business`].
     #[must_use]
     pub fn payments_url(&self) -> String {
         format!(
             "http://{}/v1/businesses/{}/invoices/payments",
-            self.address, BUSINESS
+            self.address,
+            self.business()
         )
     }
 

@@ -9,7 +9,7 @@ use layer_payments_client::types::{
 use layer_payments_client::validation::{Context, Validated};
 use layer_payments_client::{Client, Unchecked};
 use layer_payments_server::{Config, Database, Server, Token};
-use layer_payments_tests::{json_file, json_schema, resolve, spec, violations};
+use layer_payments_tests::{closed, json_file, json_schema, resolve, spec, violations};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "a-token-for-tests";
@@ -336,21 +336,4 @@ async fn every_reply_conforms_to_the_spec() {
             faults.join("\n")
         );
     }
-}
-
-/// The schema with every object closed: the spec leaves replies open for Layer's sake, but this server has no excuse for
-/// a property that isn't in the spec.
-fn closed(mut schema: Value) -> Value {
-    fn close(schema: &mut Value) {
-        if schema.get("properties").is_some_and(Value::is_object) {
-            schema["additionalProperties"] = Value::Bool(false);
-        }
-        match schema {
-            Value::Array(items) => items.iter_mut().for_each(close),
-            Value::Object(keys) => keys.values_mut().for_each(close),
-            _ => {}
-        }
-    }
-    close(&mut schema["components"]);
-    schema
 }

@@ -3,5 +3,6 @@
 
 mod examples;
 mod line;
+mod local;
 mod shapes;
 mod surface;

@@ -550,6 +550,21 @@ pub(crate) struct Serve {
     /// cut=after (it is reset and all was written), several with semicolons between them.
     #[arg(long)]
     pub(crate) faults: bool,
+
+    /// How the log on standard error is written; RUST_LOG chooses what is in it
+    ///
+    /// A line of the log names the request as its reply does in X-Request-Id. Messages of the program itself, such as the
+    /// address it listens on, stay text.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// A JSON object a line, for programs
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

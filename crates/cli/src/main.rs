@@ -23,7 +23,7 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{Cli, Command, Ledger};
+use crate::args::{Cli, Command, Ledger, LogFormat};
 use crate::output::ReaderGone;
 
 /// How a command ended. What didn't even begin is an error, and exit code 2.
@@ -75,24 +75,28 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
 
 /// Sends the server's log to standard error. `RUST_LOG` chooses what is in it.
 fn log(command: &Command) {
-    let usual = match command {
-        Command::Serve(_) => LevelFilter::INFO,
+    let (usual, format) = match command {
+        Command::Serve(args) => (LevelFilter::INFO, args.log_format),
         Command::Import(_)
         | Command::List(_)
         | Command::Record(_)
         | Command::Update(_)
         | Command::Validate(_)
-        | Command::Ledger(_) => LevelFilter::ERROR,
+        | Command::Ledger(_) => (LevelFilter::ERROR, LogFormat::Text),
     };
     let filter = EnvFilter::builder()
         .with_default_directive(usual.into())
         .from_env_lossy();
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(
-            io::IsTerminal::is_terminal(&io::stderr())
+            format == LogFormat::Text
+                && io::IsTerminal::is_terminal(&io::stderr())
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        )
-        .init();
+        );
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }

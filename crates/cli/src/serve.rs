@@ -45,6 +45,10 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
     let server = Server::bind(config, args.listen).await?;
 
     message(format_args!("listening on http://{}", server.local_addr()));
+    message(format_args!(
+        "documentation: http://{}/docs",
+        server.local_addr()
+    ));
     if is_new {
         message(format_args!("token: {}", token.reveal()));
     }

@@ -7,11 +7,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::domain::local::{NewAccount, NewBusiness, NewInvoice, NewMatch, NewPayout};
+use crate::domain::local::{HasName, NewAccount, NewBusiness, NewInvoice, NewMatch, NewPayout};
+use crate::object::{self, Object};
 
 /// Businesses and what is in them: ledger accounts, invoices, payments, payouts, matches and a closing date.
 ///
-/// Applying them again changes nothing that is there, so a server can be started with the same file each time. In JSON:
+/// Applying them again changes nothing that is there, also where a client has changed it since, so a server can be started
+/// with the same file each time. For that, everything has a name of its own: an id, an external id or a stable name. In
+/// JSON:
 ///
 /// ```
 /// let fixtures = layer_payments_server::Fixtures::from_json(br#"{
@@ -65,6 +68,7 @@ pub struct InvalidFixtures(Vec<String>);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    #[serde(deserialize_with = "object::list")]
     businesses: Vec<RawBusiness>,
 }
 
@@ -78,15 +82,15 @@ struct RawBusiness {
     name: Option<String>,
     #[serde(default)]
     closing_date: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::list")]
     ledger_accounts: Vec<NewAccount>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::list")]
     invoices: Vec<NewInvoice>,
     #[serde(default)]
     payments: Option<Box<RawValue>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::list")]
     payouts: Vec<NewPayout>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::list")]
     matches: Vec<NewMatch>,
 }
 
@@ -98,9 +102,10 @@ impl Fixtures {
     /// [`InvalidFixtures`] with all that is wrong with the payments, or the first thing that is wrong elsewhere.
     pub fn from_json(text: &[u8]) -> Result<Fixtures, InvalidFixtures> {
         let mut json = serde_json::Deserializer::from_slice(text);
-        let document: Document = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            InvalidFixtures(vec![format!("{}: {}", error.path(), error.inner())])
-        })?;
+        let Object(document): Object<Document> = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| {
+                InvalidFixtures(vec![format!("{}: {}", error.path(), error.inner())])
+            })?;
         json.end()
             .map_err(|error| InvalidFixtures(vec![format!("after the object: {error}")]))?;
         let context = Context::at(Timestamp::now());
@@ -127,6 +132,14 @@ impl Fixtures {
                     }
                 },
             };
+            let mut unnamed = Unnamed {
+                business: index,
+                faults: &mut faults,
+            };
+            unnamed.look("ledger_accounts", "stable_name", &raw.ledger_accounts);
+            unnamed.look("invoices", "external_id", &raw.invoices);
+            unnamed.look("payments", "external_id", &payments);
+            unnamed.look("payouts", "external_id", &raw.payouts);
             businesses.push(BusinessFixtures {
                 business: NewBusiness {
                     id: Some(raw.id),
@@ -151,6 +164,26 @@ impl Fixtures {
     }
 }
 
+/// Looks for what has no name by which it is found again: it would be created anew at every start.
+struct Unnamed<'a> {
+    business: usize,
+    faults: &'a mut Vec<String>,
+}
+
+impl Unnamed<'_> {
+    fn look(&mut self, list: &str, name: &str, all: &[impl HasName]) {
+        for (index, one) in all.iter().enumerate() {
+            if !one.has_name() {
+                self.faults.push(format!(
+                    "/businesses/{}/{list}/{index}: it has no name by which it is found when the file is applied again; \
+                     give `{name}` (name-missing)",
+                    self.business
+                ));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,10 +197,12 @@ mod tests {
     #[test]
     fn faults_are_told_with_their_place() {
         let id = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
+        // What a payment lacks hides what else is wrong with it, and not what is wrong with another one.
         let text = faults(&format!(
             r#"{{"businesses": [{{"id": "{id}", "payments": [
-                {{"paid_at": "2024-02-27T02:22:55Z", "method": "CASH", "amount": -1, "invoice_payments": []}},
-                {{"amount": 1}}
+                {{"external_id": "payment-1", "paid_at": "2024-02-27T02:22:55Z", "method": "ACH", "amount": -1,
+                  "invoice_payments": []}},
+                {{"external_id": "payment-2"}}
             ]}}]}}"#
         ));
         assert!(
@@ -176,8 +211,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("/businesses/0/payments/1/method: ")
-                && text.contains("(property-missing)"),
+            text.contains("/businesses/0/payments/1") && text.contains("(property-missing)"),
             "{text}"
         );
         let text = faults(&format!(
@@ -187,6 +221,36 @@ mod tests {
             text.starts_with("businesses[0].invoices[0]") && text.contains("`total`"),
             "{text}"
         );
+        let unnamed = faults(&format!(
+            r#"{{"businesses": [{{"id": "{id}",
+                "ledger_accounts": [{{"name": "Till", "account_type": "ASSET"}}],
+                "invoices": [{{"id": "{id}", "total_amount": 1}}, {{"total_amount": 1}}],
+                "payments": [{{"paid_at": "2024-02-27T02:22:55Z", "method": "ACH", "amount": 1,
+                  "invoice_payments": []}}],
+                "payouts": [{{"paid_out_amount": 1, "completed_at": "2024-02-27T02:22:55Z", "payments": []}}]
+            }}]}}"#
+        ));
+        let places: Vec<&str> = unnamed
+            .lines()
+            .map(|line| line.split_once(": it has no name").unwrap().0)
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "/businesses/0/ledger_accounts/0",
+                "/businesses/0/invoices/1",
+                "/businesses/0/payments/0",
+                "/businesses/0/payouts/0"
+            ]
+        );
+        for list in [
+            "[[]]".to_owned(),
+            r#"{"businesses": [[]]}"#.to_owned(),
+            format!(r#"{{"businesses": [{{"id": "{id}", "invoices": [["{id}", null, 1]]}}]}}"#),
+        ] {
+            let text = faults(&list);
+            assert!(text.contains("expected an object"), "{text}");
+        }
         assert!(faults("{} x").contains("businesses"));
     }
 }

@@ -98,6 +98,15 @@
 //! time, which one is which is up to the network. Without the setting a request that asks for a fault is refused with
 //! 400, not broken and not ignored, since a test whose faults don't happen would test nothing.
 //!
+//! # Running it
+//!
+//! `/healthz` tells whether the database can be read, without a token. `/metrics` gives counters for Prometheus: requests
+//! by operation and status, times, requests in flight, refusals of the rate limit, faults. It needs a token, as it tells
+//! how much goes on. Every request is one event of the log ([`tracing`]), named by the id that its reply carries.
+//!
+//! `/docs` and `/docs/local` are pages of reference for both specifications, which load nothing and run nothing;
+//! `/openapi.yaml`, `/openapi.json` and their like below `/local` are the documents. None of them needs a token.
+//!
 //! # The ledger
 //!
 //! Every payment posts a balanced journal entry in the same transaction, each of its refunds two, a payout its fee and a
@@ -132,6 +141,7 @@ mod domain;
 mod error;
 mod fixtures;
 mod http;
+mod object;
 mod store;
 mod text;
 

@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use serde_json::Value;
+
 use super::{BUSINESS, Scratch, Served, program, ran};
 
 const TOKEN: &str = "hush-hush-hush";
@@ -108,5 +110,30 @@ fn faults_are_made_only_where_they_are_allowed() {
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{answer}"
         );
+    }
+}
+
+#[test]
+fn the_log_is_text_or_json_and_names_requests_as_their_replies_do() {
+    for (flags, json) in [(&[][..], false), (&["--log-format", "json"], true)] {
+        let scratch = Scratch::new();
+        let served = Served::new(&scratch.db, |command| {
+            command.args(["--token", TOKEN]).args(flags);
+        });
+        let answer = ask(&served, &payments(), &[], "");
+        let mut headers = answer.lines();
+        let id = headers
+            .find_map(|line| line.strip_prefix("x-request-id: "))
+            .unwrap()
+            .to_owned();
+        let (_, log) = served.terminate();
+        let line = log.lines().find(|line| line.contains(&id)).unwrap();
+        let read = serde_json::from_str::<Value>(line);
+        assert_eq!(read.is_ok(), json, "{line}");
+        if let Ok(read) = read {
+            assert_eq!(read["request_id"], id);
+            assert_eq!(read["operation"], "list_invoice_payments");
+            assert_eq!(read["status"], 401);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Recording and updating payments in the books of one business.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use layer_payments_types::{
@@ -59,6 +59,9 @@ pub(crate) trait Books: Registry {
     /// The payouts that a payment is in, as replies show them.
     fn payouts_of(&mut self, kept: &Kept) -> Result<Vec<Payout>, Self::Error>;
 
+    /// Whether a bank transaction was matched with the payment itself.
+    fn is_matched_itself(&mut self, key: i64) -> Result<bool, Self::Error>;
+
     /// What is dated before this time can't be posted any more.
     fn closing_date(&mut self) -> Result<Option<Timestamp>, Self::Error>;
 
@@ -101,6 +104,8 @@ pub(crate) struct Kept {
     pub(crate) payment: Payment,
     /// Whether it is in a payout.
     pub(crate) in_payout: bool,
+    /// Whether a bank transaction was matched with it or with a payout that it is in.
+    pub(crate) is_matched: bool,
     /// The payment as replies show it, in JSON.
     pub(crate) document: String,
 }
@@ -119,13 +124,7 @@ pub(crate) fn record<B: Books>(
     request: CreateInvoicePayment,
 ) -> Result<Recorded, B::Error> {
     let mut refusals = Vec::new();
-    let mut rewritten = HashSet::new();
-    join_names(
-        books,
-        &request.invoice_payments,
-        &mut rewritten,
-        &mut refusals,
-    )?;
+    let rewritten = join_names(books, [(None, &*request.invoice_payments)], &mut refusals)?;
     let recorded = record_one(books, request, &rewritten, &mut refusals)?;
     books.carry_balances()?;
     recorded.ok_or_else(|| refusals.into())
@@ -138,18 +137,12 @@ pub(crate) fn record_all<B: Books>(
     requests: Vec<CreateInvoicePayment>,
 ) -> Result<Vec<Recorded>, B::Error> {
     let mut refusals = Vec::new();
-    let mut rewritten = HashSet::new();
     // Before any payment is recorded, so that none is answered with an id that a later one replaces.
-    for (index, request) in requests.iter().enumerate() {
-        let before = refusals.len();
-        join_names(
-            books,
-            &request.invoice_payments,
-            &mut rewritten,
-            &mut refusals,
-        )?;
-        place_in(index, &mut refusals[before..]);
-    }
+    let named = requests
+        .iter()
+        .enumerate()
+        .map(|(index, request)| (Some(index), &*request.invoice_payments));
+    let rewritten = join_names(books, named, &mut refusals)?;
     let mut recorded = Vec::with_capacity(requests.len());
     for (index, request) in requests.into_iter().enumerate() {
         let before = refusals.len();
@@ -265,7 +258,7 @@ pub(crate) fn update<B: Books>(
 ) -> Result<Option<String>, B::Error> {
     let mut refusals = Vec::new();
     if let Some(allocations) = &request.invoice_payments {
-        join_names(books, allocations, &mut HashSet::new(), &mut refusals)?;
+        join_names(books, [(None, &**allocations)], &mut refusals)?;
     }
     let Some(existing) = books.by_id(id)? else {
         return Ok(None);
@@ -318,47 +311,82 @@ fn errors(violations: Vec<Violation>) -> impl Iterator<Item = Refusal> {
         .map(Refusal::from)
 }
 
-/// Lets the books know both names of the invoices that are given with both. Where only the external id was known so
-/// far, payments show an id that was invented for the invoice; the one that is given now takes its place in them, and
-/// their keys go into `rewritten`. Names that can't belong together are left for [`resolve`] to refuse.
-fn join_names<B: Books>(
+/// An invoice whose invented id gives way to its own.
+pub(crate) struct Joined {
+    pub(crate) invented: Uuid,
+    pub(crate) id: Uuid,
+    /// Where the request names both.
+    pub(crate) pointer: String,
+}
+
+/// Lets the books know both names of the invoices that the payments of a request give with both, each payment with its
+/// place in a bulk. Gives the keys of the payments that were changed by it, as [`join`] does. Names that can't belong
+/// together are left for [`resolve`] to refuse.
+fn join_names<'a, B: Books>(
     books: &mut B,
-    allocations: &[AllocationInput],
-    rewritten: &mut HashSet<i64>,
+    payments: impl IntoIterator<Item = (Option<usize>, &'a [AllocationInput])>,
     refusals: &mut Vec<Refusal>,
-) -> Result<(), B::Error> {
-    for (index, allocation) in allocations.iter().enumerate() {
-        let AllocationInput::Invoice(invoice) = allocation else {
-            continue;
-        };
-        let (Some(id), Some(external_id)) = resolve::invoice_names(invoice) else {
-            continue;
-        };
-        let Some(invented) = books.name_invoice(id, external_id)? else {
-            continue;
-        };
-        for key in books.payments_of_invoice(invented)? {
-            let kept = books.by_key(key)?;
-            let mut payment = kept.payment.clone();
-            for allocation in &mut payment.allocations {
-                if allocation.target == Target::Invoice(invented) {
-                    allocation.target = Target::Invoice(id);
-                }
+) -> Result<HashSet<i64>, B::Error> {
+    let mut joined = Vec::new();
+    for (place, allocations) in payments {
+        for (index, allocation) in allocations.iter().enumerate() {
+            let AllocationInput::Invoice(invoice) = allocation else {
+                continue;
+            };
+            let (Some(id), Some(external_id)) = resolve::invoice_names(invoice) else {
+                continue;
+            };
+            if let Some(invented) = books.name_invoice(id, external_id)? {
+                let place = place.map(|place| format!("/{place}")).unwrap_or_default();
+                joined.push(Joined {
+                    invented,
+                    id,
+                    pointer: format!("{place}/invoice_payments/{index}/invoice_id"),
+                });
             }
-            let reply = show(books, Some(&kept), &payment)?;
-            books.replace(&kept, &payment, &reply)?;
-            rewritten.insert(key);
-        }
-        // The ledger shows receivables as a whole, so nothing is posted.
-        let (paid, refunded) = books.forget_invoice(invented)?;
-        if (paid, refunded) != (0, 0)
-            && let Some(owed) = books.pay_invoice(id, paid, refunded)?
-        {
-            let pointer = format!("/invoice_payments/{index}/invoice_id");
-            refusals.push(consequences::unpayable(owed, paid, pointer));
         }
     }
-    Ok(())
+    join(books, &joined, refusals)
+}
+
+/// Puts the own ids of invoices in place of those that were invented, in all payments that show them. Gives the keys of
+/// these payments. Each is changed once, however many of its invoices get their id: a payment may have thousands.
+pub(crate) fn join<B: Books>(
+    books: &mut B,
+    joined: &[Joined],
+    refusals: &mut Vec<Refusal>,
+) -> Result<HashSet<i64>, B::Error> {
+    let mut keys = HashSet::new();
+    for invoice in joined {
+        keys.extend(books.payments_of_invoice(invoice.invented)?);
+    }
+    let ids: HashMap<Uuid, Uuid> = joined
+        .iter()
+        .map(|invoice| (invoice.invented, invoice.id))
+        .collect();
+    for &key in &keys {
+        let kept = books.by_key(key)?;
+        let mut payment = kept.payment.clone();
+        for allocation in &mut payment.allocations {
+            if let Target::Invoice(target) = &mut allocation.target
+                && let Some(&id) = ids.get(target)
+            {
+                *target = id;
+            }
+        }
+        let reply = show(books, Some(&kept), &payment)?;
+        books.replace(&kept, &payment, &reply)?;
+    }
+    for invoice in joined {
+        // The ledger shows receivables as a whole, so nothing is posted.
+        let (paid, refunded) = books.forget_invoice(invoice.invented)?;
+        if (paid, refunded) != (0, 0)
+            && let Some(owed) = books.pay_invoice(invoice.id, paid, refunded)?
+        {
+            refusals.push(consequences::unpayable(owed, paid, invoice.pointer.clone()));
+        }
+    }
+    Ok(keys)
 }
 
 /// The payment as replies show it. `kept` is what is there of it, if anything is.

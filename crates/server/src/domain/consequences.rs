@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use layer_payments_types::Field;
 use uuid::Uuid;
 
 use super::books::{Books, Kept};
 use super::ledger::{self, Account, Draft, EntryType, OutOfRange, Part};
 use super::payment::Payment;
 use super::resolve::Refusal;
+use crate::text::shortened;
 
 /// An entry that was posted, and neither is a reversal nor was reversed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub(crate) fn of<B: Books>(
     pay_invoices(books, before.map(|kept| &kept.payment), after, refusals)?;
     let postings = postings(books, before, after, refusals)?;
     check_closing(books, before, after, &postings, refusals)?;
+    if let Some(kept) = before {
+        check_settled(books, kept, after, refusals)?;
+    }
     Ok(postings)
 }
 
@@ -116,7 +121,9 @@ fn postings<B: Books>(
         // What is there already stays.
         post.retain(|entry| {
             let key = (entry.entry_type, entry.source);
-            let stays = there.get(&key).is_some_and(|posted| posted.entry == *entry);
+            let stays = there
+                .get(&key)
+                .is_some_and(|posted| posted.entry.is_same(entry));
             if stays {
                 there.remove(&key);
             }
@@ -168,6 +175,59 @@ fn check_closing<B: Books>(
         }
     }
     Ok(())
+}
+
+/// Refuses what contradicts money that was seen: what a bank transaction brought for the payment, and whose payout it came
+/// with.
+fn check_settled<B: Books>(
+    books: &mut B,
+    kept: &Kept,
+    after: &Payment,
+    refusals: &mut Vec<Refusal>,
+) -> Result<(), B::Error> {
+    let before = &kept.payment;
+    if kept.is_matched
+        && arrival(books, before)? != arrival(books, after)?
+        && books.is_matched_itself(kept.key)?
+    {
+        refusals.push(Refusal {
+            code: "payment-matched",
+            pointer: String::new(),
+            message: format!(
+                "A bank transaction of {} cents was matched with the payment, so what arrives of it, and in which \
+                 account it clears, can't change; leave the amount, the fees, the method, the processor and the \
+                 clearing account as they are.",
+                ledger::arriving(before)
+            ),
+        });
+    }
+    if kept.in_payout && before.processor != after.processor {
+        for payout in books.payouts_of(kept)? {
+            if let Field::Value(processor) = &payout.processor
+                && after.processor.as_ref() != Some(processor)
+            {
+                refusals.push(Refusal {
+                    code: "payment-in-payout",
+                    pointer: "/processor".to_owned(),
+                    message: format!(
+                        "The payment is in a payout of {}, which pays out its own payments only; leave the processor \
+                         as it is.",
+                        shortened(processor)
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What arrives of a payment, in cents, and in which account.
+fn arrival<B: Books>(books: &mut B, payment: &Payment) -> Result<(i128, Uuid), B::Error> {
+    let account = match ledger::money_account(payment) {
+        Account::Given(id) => id,
+        Account::Named(stable_name) => books.chart_account(&stable_name)?,
+    };
+    Ok((ledger::arriving(payment), account))
 }
 
 /// Carries what a payment pays over to its invoices. More paid on an invoice is refused where it can't be paid, or not

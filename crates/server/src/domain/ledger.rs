@@ -7,8 +7,8 @@
 //! | entry | debit | credit |
 //! |---|---|---|
 //! | `INVOICE_PAYMENT`, at the time of payment | the clearing account: the amount less all fees; `BANK_FEES`: the processing fee; each additional fee's account: the fee | `ACCOUNTS_RECEIVABLE`: what pays invoices; each ledger allocation's account; each passed-on fee's account: what the customer paid of it; `UNEARNED_REVENUE`: the rest |
-//! | the same, `CREDIT_BALANCE` | the redemption account: the amount; `BANK_FEES` and the fees' accounts: the fees | as above, and the clearing account: the fees, since no money came in that they could be kept from |
-//! | `REFUND_ALLOCATION`, one a refund, at its completion | each line's account, or the refund's, or `CUSTOMER_REFUNDS` | `REFUND_LIABILITIES`: the sum |
+//! | the same, `CREDIT_BALANCE` | the redemption account: the amount; `BANK_FEES` and the fees' accounts: the fees | as above, and the clearing account: the fees, since no money came in that they could be kept from; the rest goes back to the redemption account |
+//! | `REFUND_ALLOCATION`, one a refund, at its completion | each line's account, or the refund's; without one, `CUSTOMER_REFUNDS`, and `UNEARNED_REVENUE` for what was credit | `REFUND_LIABILITIES`: the sum |
 //! | `REFUND_PAYMENT`, one a refund, at its completion | `REFUND_LIABILITIES`: the sum; `BANK_FEES`: its processing fee | each returned fee's account; the clearing account: the rest |
 //! | `REVERSAL`, at the time of the entry that it undoes | its credits | its debits |
 //!
@@ -19,7 +19,14 @@
 //!   (`STRIPE_CLEARING`) or, without one, `PAYMENT_PROCESSOR_CLEARING`; other methods go by their processor, too, or
 //!   else to `UNDEPOSITED_FUNDS`.
 //! - **Credit.** Money that isn't allocated is owed to the customer: `UNEARNED_REVENUE` until it is redeemed by a
-//!   payment with the method `CREDIT_BALANCE`.
+//!   payment with the method `CREDIT_BALANCE`. What such a payment doesn't allocate stays the credit that it was, in the
+//!   redemption account.
+//! - **Refunds** are taken off the invoices' allocations in their order, as replies show it (`amount_net_of_refunds`), and
+//!   then off the credit that the payment left: money that is given back is no longer owed to the customer, and never was
+//!   revenue. Neither matters where the refund names an account.
+//! - **The way of a refund** is the payment's own (method, processor, clearing account) where the refund names no other
+//!   method and no other processor. An account that was given for one processor isn't used for another. A refund by
+//!   `CREDIT_BALANCE` gives credit and moves no money; only its fees go the payment's way.
 //! - **Passed-on fees.** The customer paid them on top of the invoices. They are met from what isn't allocated, then from
 //!   the invoices' allocations in proportion; ledger allocations stay whole. So neither a payment of 103.00 that
 //!   allocates 103.00 nor one that allocates 100.00 overpays an invoice of 100.00 when 3.00 are a passed-on fee. The fee's
@@ -95,7 +102,7 @@ pub(crate) struct Part {
     pub(crate) invoice: Uuid,
     /// Without fees that were passed on, in cents.
     pub(crate) paid: i64,
-    /// In cents.
+    /// How much of that was refunded, in cents.
     pub(crate) refunded: i64,
 }
 
@@ -150,9 +157,11 @@ impl Side {
 /// [`OutOfRange`] if one of their lines would be.
 pub(crate) fn drafts(payment: &Payment) -> Result<Vec<Draft>, OutOfRange> {
     let mut drafts = Vec::with_capacity(1 + 2 * payment.refunds.len());
-    drafts.extend(payment_entry(payment)?);
+    let split = split(payment);
+    drafts.extend(payment_entry(payment, &split)?);
+    let mut refunded = Refunded::of(&split);
     for refund in &payment.refunds {
-        drafts.extend(refund_entry(payment, refund)?);
+        drafts.extend(refund_entry(payment, refund, &mut refunded)?);
         drafts.extend(refund_payment_entry(payment, refund)?);
     }
     Ok(drafts)
@@ -166,6 +175,8 @@ pub(crate) fn parts(payment: &Payment) -> Vec<Part> {
 /// Where the money of a payment goes.
 struct Split {
     parts: Vec<Part>,
+    /// What is allocated to invoices.
+    to_invoices: i128,
     /// What the customer paid of the fees that were passed on.
     recovered: i128,
     /// What is left for the customer.
@@ -210,25 +221,27 @@ fn split(payment: &Payment) -> Split {
         if let Target::Invoice(invoice) = allocation.target {
             let after = before + i128::from(allocation.amount);
             let share = share_up_to(after) - share_up_to(before);
-            let paid = i128::from(allocation.amount) - share;
+            // The share is between 0 and the amount, so the fallback is never taken.
+            let paid = i64::try_from(i128::from(allocation.amount) - share).unwrap_or(0);
             parts.push(Part {
                 allocation: index,
                 invoice,
-                paid: i64::try_from(paid).unwrap_or(allocation.amount),
-                refunded: allocation.amount - net,
+                paid,
+                // A refund may also give back a fee that was passed on, which paid nothing on the invoice.
+                refunded: (allocation.amount - net).min(paid),
             });
             before = after;
         }
     }
     Split {
         parts,
+        to_invoices,
         recovered: from_unallocated + from_invoices,
         credit: unallocated - from_unallocated,
     }
 }
 
-fn payment_entry(payment: &Payment) -> Result<Option<Draft>, OutOfRange> {
-    let split = split(payment);
+fn payment_entry(payment: &Payment, split: &Split) -> Result<Option<Draft>, OutOfRange> {
     let mut lines = Lines::default();
     if payment.method == PaymentMethod::CreditBalance {
         lines.debit(credit_account(payment), payment.amount.into())?;
@@ -255,25 +268,56 @@ fn payment_entry(payment: &Payment) -> Result<Option<Draft>, OutOfRange> {
     for (account, part) in returned {
         lines.credit(Account::Given(account), part)?;
     }
-    lines.credit(named("UNEARNED_REVENUE"), split.credit)?;
+    lines.credit(remaining_credit_account(payment), split.credit)?;
     Ok(lines.draft(EntryType::InvoicePayment, payment.id, payment.paid_at))
 }
 
+/// How much of a payment its refunds have taken back so far.
+struct Refunded {
+    /// What they take off invoices before they take anything off the credit.
+    before_credit: i128,
+    /// What they can take off the credit.
+    credit: i128,
+}
+
+impl Refunded {
+    fn of(split: &Split) -> Refunded {
+        Refunded {
+            before_credit: split.to_invoices,
+            credit: split.credit,
+        }
+    }
+
+    /// Takes back some more. Gives how much of it was credit.
+    fn take(&mut self, amount: i128) -> i128 {
+        let beyond = (amount - self.before_credit).max(0);
+        self.before_credit -= amount - beyond;
+        let credit = beyond.min(self.credit);
+        self.credit -= credit;
+        credit
+    }
+}
+
 /// What a refund takes back, owed until it is paid.
-fn refund_entry(payment: &Payment, refund: &Refund) -> Result<Option<Draft>, OutOfRange> {
+fn refund_entry(
+    payment: &Payment,
+    refund: &Refund,
+    refunded: &mut Refunded,
+) -> Result<Option<Draft>, OutOfRange> {
     let mut lines = Lines::default();
-    let own = |account: Option<Uuid>| match account.or(refund.account) {
-        Some(account) => Account::Given(account),
-        None => named("CUSTOMER_REFUNDS"),
+    let mut take_back = |account: Option<Uuid>, amount: i128| {
+        let credit = refunded.take(amount);
+        if let Some(account) = account.or(refund.account) {
+            return lines.debit(Account::Given(account), amount);
+        }
+        lines.debit(named("CUSTOMER_REFUNDS"), amount - credit)?;
+        lines.debit(remaining_credit_account(payment), credit)
     };
     for line in &refund.lines {
-        lines.debit(
-            own(line.prepayment_account.or(line.account)),
-            line.amount.into(),
-        )?;
+        take_back(line.prepayment_account.or(line.account), line.amount.into())?;
     }
     if refund.lines.is_empty() {
-        lines.debit(own(None), refund.amount())?;
+        take_back(None, refund.amount())?;
     }
     lines.credit(named("REFUND_LIABILITIES"), refund.amount())?;
     Ok(lines.draft(
@@ -293,28 +337,26 @@ fn refund_payment_entry(payment: &Payment, refund: &Refund) -> Result<Option<Dra
         .iter()
         .map(|fee| i128::from(fee.fee_amount))
         .sum();
-    // A refund goes back the way that the payment came, unless it says otherwise.
-    let same_way = refund.method.is_none_or(|method| method == payment.method);
     let method = refund.method.unwrap_or(payment.method);
-    let inherited = |from: Option<Uuid>| from.filter(|_| same_way);
-    let processor = match &refund.processor {
-        Some(processor) => Some(processor.as_str()),
-        None => payment.processor.as_deref().filter(|_| same_way),
+    let as_credit = method == PaymentMethod::CreditBalance;
+    // A refund goes back the way that the payment came, unless it says otherwise. One that is given as credit moves no
+    // money; its fees go the payment's way.
+    let same_way = (as_credit || method == payment.method)
+        && (refund.processor.is_none() || refund.processor == payment.processor);
+    let money = if let Some(account) = refund.clearing_account {
+        Account::Given(account)
+    } else if same_way {
+        money_account(payment)
+    } else {
+        default_money_account(method, refund.processor.as_deref())
     };
-    let clearing = refund
-        .clearing_account
-        .or_else(|| inherited(payment.clearing_account));
-    let money = clearing.map_or_else(|| default_money_account(method, processor), Account::Given);
     lines.debit(named("REFUND_LIABILITIES"), amount)?;
     lines.debit(named("BANK_FEES"), fee)?;
     for fee in &refund.refunded_fees {
         lines.credit(Account::Given(fee.account), fee.fee_amount.into())?;
     }
-    if method == PaymentMethod::CreditBalance {
-        // The customer gets credit; the fees are paid and returned in money all the same.
-        let credit = inherited(payment.prepayment_account)
-            .map_or_else(|| named("UNEARNED_REVENUE"), Account::Given);
-        lines.credit(credit, amount)?;
+    if as_credit {
+        lines.credit(remaining_credit_account(payment), amount)?;
         lines.credit(money, fee - returned)?;
     } else {
         lines.credit(money, amount + fee - returned)?;
@@ -350,6 +392,14 @@ fn credit_account(payment: &Payment) -> Account {
     payment
         .prepayment_account
         .map_or_else(|| named("UNEARNED_REVENUE"), Account::Given)
+}
+
+/// Where credit is owed that the payment leaves. What was credit before stays where it was.
+fn remaining_credit_account(payment: &Payment) -> Account {
+    match payment.method {
+        PaymentMethod::CreditBalance => credit_account(payment),
+        _ => named("UNEARNED_REVENUE"),
+    }
 }
 
 /// Where the payment's money arrives: the clearing account.
@@ -456,6 +506,18 @@ impl Draft {
 }
 
 impl Draft<Uuid> {
+    /// Whether both say the same of the same thing. The order of lines says nothing.
+    pub(crate) fn is_same(&self, other: &Draft<Uuid>) -> bool {
+        // An account stands on a side once, so sorting by both leaves nothing to chance.
+        let sorted = |entry: &Draft<Uuid>| {
+            let mut lines = entry.lines.clone();
+            lines.sort_unstable_by_key(|line| (line.account, line.side.name(), line.amount));
+            lines
+        };
+        (self.entry_type, self.source, self.at) == (other.entry_type, other.source, other.at)
+            && (self.lines == other.lines || sorted(self) == sorted(other))
+    }
+
     /// The entry that undoes this one.
     pub(crate) fn reversed(&self) -> Draft<Uuid> {
         Draft {
@@ -474,3 +536,6 @@ impl Draft<Uuid> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

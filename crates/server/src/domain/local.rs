@@ -3,6 +3,8 @@
 //! The routes below `/local` and the fixtures file take it. Each thing is created once: sent again under the same id or
 //! external id, it is found. An invoice may get another total; everything else stays as it is.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use layer_payments_types::{
     self as types, AccountIdentifier, AccountType, BankTransaction, BankTransactionDirection,
@@ -12,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::books::{Books, Kept, record_all, show};
+use super::books::{Books, Joined, Kept, join, record_all, show};
 use super::chart::{self, AccountKind, Class};
 use super::ledger::{self, Account as Named, Draft, EntryType, Lines, OutOfRange};
 use super::payment::whole_microseconds;
 use super::reply::Account;
 use super::resolve::Refusal;
 use crate::fixtures::BusinessFixtures;
+use crate::object;
 use crate::text::shortened;
 
 /// A business to create.
@@ -130,10 +133,11 @@ pub(crate) struct NewPayout {
     #[serde(default)]
     fee: i64,
     completed_at: Timestamp,
+    #[serde(deserialize_with = "object::list")]
     payments: Vec<PaymentName>,
     #[serde(default)]
     processor: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::maybe")]
     payment_clearing_account_identifier: Option<AccountIdentifier>,
     #[serde(default)]
     memo: Option<String>,
@@ -178,6 +182,7 @@ pub(crate) struct NewMatch {
     invoice_payment_id: Option<Uuid>,
     #[serde(default)]
     invoice_payment_external_id: Option<String>,
+    #[serde(deserialize_with = "object::one")]
     bank_transaction: NewBankTransaction,
 }
 
@@ -273,6 +278,36 @@ pub(crate) enum Mark {
     Matched,
 }
 
+/// What is found again by a name of the client's.
+pub(crate) trait HasName {
+    /// Whether there is such a name.
+    fn has_name(&self) -> bool;
+}
+
+impl HasName for NewAccount {
+    fn has_name(&self) -> bool {
+        self.id.is_some() || self.stable_name.is_some()
+    }
+}
+
+impl HasName for NewInvoice {
+    fn has_name(&self) -> bool {
+        self.id.is_some() || self.external_id.is_some()
+    }
+}
+
+impl HasName for NewPayout {
+    fn has_name(&self) -> bool {
+        self.id.is_some() || self.external_id.is_some()
+    }
+}
+
+impl HasName for types::CreateInvoicePayment {
+    fn has_name(&self) -> bool {
+        self.external_id.is_some()
+    }
+}
+
 /// Whether something was created, or was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IsNew(pub(crate) bool);
@@ -299,7 +334,7 @@ fn at_least_zero<E: From<Vec<Refusal>>>(pointer: &str, amount: i64) -> Result<()
 }
 
 /// Refuses a name that is empty.
-fn not_empty<E: From<Vec<Refusal>>>(pointer: &str, name: Option<&str>) -> Result<(), E> {
+pub(crate) fn not_empty<E: From<Vec<Refusal>>>(pointer: &str, name: Option<&str>) -> Result<(), E> {
     if name != Some("") {
         return Ok(());
     }
@@ -327,6 +362,21 @@ pub(crate) fn create_account<B: LocalBooks>(
     not_empty("/stable_name", stable_name.as_deref())?;
     not_empty("/name", Some(&name))?;
     if let Some(account) = books.existing_account(id, stable_name.as_deref())? {
+        let other_name = stable_name.is_some() && stable_name != account.stable_name;
+        if id.is_some_and(|id| id != account.id) || other_name {
+            return Err(refuse(
+                "account-ids-disagree",
+                "/stable_name",
+                format!(
+                    "The business has the account {} with {}; give both names of one account, or one of them.",
+                    account.id,
+                    match &account.stable_name {
+                        Some(name) => format!("the stable name {}", shortened(name)),
+                        None => "no stable name".to_owned(),
+                    }
+                ),
+            ));
+        }
         return Ok((account, IsNew(false)));
     }
     let (account_type, usual) = match account_type.as_str() {
@@ -394,8 +444,25 @@ pub(crate) fn create_invoice<B: LocalBooks>(
     } = request;
     at_least_zero("/total_amount", total_amount)?;
     not_empty("/external_id", external_id.as_deref())?;
-    let existing = books.existing_invoice(id, external_id.as_deref())?;
+    let mut existing = books.existing_invoice(id, external_id.as_deref())?;
     let is_new = existing.is_none();
+    if let (false, Some(id), Some(name)) = (is_new, id, &external_id)
+        && let Some(invented) = books.name_invoice(id, name)?
+    {
+        // Payments have named it by its external id alone so far.
+        let mut refusals = Vec::new();
+        let pointer = "/id".to_owned();
+        let joined = [Joined {
+            invented,
+            id,
+            pointer,
+        }];
+        join(books, &joined, &mut refusals)?;
+        if !refusals.is_empty() {
+            return Err(refusals.into());
+        }
+        existing = books.existing_invoice(Some(id), None)?;
+    }
     let invoice = match existing {
         Some(invoice) => {
             let other_id = id.is_some_and(|id| id != invoice.id);
@@ -524,6 +591,15 @@ pub(crate) fn create_payout<B: LocalBooks>(
     at_least_zero("/fee", fee)?;
     not_empty("/external_id", external_id.as_deref())?;
     if let Some(payout) = books.existing_payout(id, external_id.as_deref())? {
+        let other_name = external_id.is_some() && external_id != payout.external_id;
+        if id.is_some_and(|id| id != payout.id) || other_name {
+            return Err(refuse(
+                "payout-ids-disagree",
+                "/external_id",
+                "The id and the external id aren't those of one payout; give one payout's own, or one of them."
+                    .to_owned(),
+            ));
+        }
         return Ok((books.show_payout(payout.id)?, IsNew(false)));
     }
     let clearing_account = match &payment_clearing_account_identifier {
@@ -541,7 +617,8 @@ pub(crate) fn create_payout<B: LocalBooks>(
             books.chart_account(&name)?
         }
     };
-    let mut kept = Vec::with_capacity(payments.len());
+    let mut keys = Vec::with_capacity(payments.len());
+    let mut seen = HashSet::with_capacity(payments.len());
     for (index, name) in payments.into_iter().enumerate() {
         let pointer = format!("/payments/{index}");
         let payment = payment_by_name(
@@ -565,14 +642,23 @@ pub(crate) fn create_payout<B: LocalBooks>(
                 ),
             ));
         }
-        if kept.iter().any(|known: &Kept| known.key == payment.key) {
+        if payment.is_matched && books.is_matched_itself(payment.key)? {
+            return Err(refuse(
+                "payment-matched",
+                &pointer,
+                "A bank transaction was matched with the payment itself, so its money didn't come with a payout; leave \
+                 it out."
+                    .to_owned(),
+            ));
+        }
+        if !seen.insert(payment.key) {
             return Err(refuse(
                 "payment-twice",
                 &pointer,
                 "The payment stands in the payout twice; name it once.".to_owned(),
             ));
         }
-        kept.push(payment);
+        keys.push(payment.key);
     }
     let payout = Payout {
         id: match id {
@@ -589,7 +675,6 @@ pub(crate) fn create_payout<B: LocalBooks>(
         memo,
         reference_number,
     };
-    let keys: Vec<i64> = kept.iter().map(|kept| kept.key).collect();
     books.create_payout(&payout, &keys)?;
     for key in keys {
         books.mark(key, Mark::InPayout)?;
@@ -678,6 +763,14 @@ pub(crate) fn create_match<B: LocalBooks>(
             pointer,
         )?;
         let payment = &kept.payment;
+        if kept.in_payout {
+            return Err(refuse(
+                "payment-in-payout",
+                pointer,
+                "The payment is in a payout, so its money arrives with that; match the bank transaction with the payout."
+                    .to_owned(),
+            ));
+        }
         if payment.method == types::PaymentMethod::CreditBalance {
             return Err(refuse(
                 "match-target",
@@ -826,7 +919,7 @@ fn payment_by_name<B: LocalBooks>(
         })
 }
 
-/// Creates what a file holds in one business.
+/// Creates what a file holds in one business, and leaves what is there as it is: a client may have changed it since.
 pub(crate) fn fill<B: LocalBooks>(
     books: &mut B,
     fixtures: BusinessFixtures,
@@ -835,10 +928,23 @@ pub(crate) fn fill<B: LocalBooks>(
         create_account(books, account)?;
     }
     for invoice in fixtures.invoices {
-        create_invoice(books, invoice)?;
+        let existing = books.existing_invoice(invoice.id, invoice.external_id.as_deref())?;
+        if existing.is_none_or(|existing| existing.total_amount.is_none()) {
+            create_invoice(books, invoice)?;
+        }
     }
-    if !fixtures.payments.is_empty() {
-        record_all(books, fixtures.payments)?;
+    let mut payments = Vec::with_capacity(fixtures.payments.len());
+    for payment in fixtures.payments {
+        let existing = match payment.external_id.as_deref() {
+            Some(external_id) => books.by_external_id(external_id)?,
+            None => None,
+        };
+        if existing.is_none() {
+            payments.push(payment);
+        }
+    }
+    if !payments.is_empty() {
+        record_all(books, payments)?;
     }
     for payout in fixtures.payouts {
         create_payout(books, payout)?;

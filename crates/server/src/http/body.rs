@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::outer::drain;
 use super::refusal::{Fault, Refusal};
+use crate::object::Object;
 use crate::store::panic_text;
 use crate::text::shortened;
 
@@ -146,7 +147,7 @@ pub(super) async fn json<T: DeserializeOwned>(
     }
     media_type?;
     let mut json = serde_json::Deserializer::from_slice(&bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
         let error = error.into_inner();
         Refusal::bad_request(vec![Fault {

@@ -1,5 +1,9 @@
 //! The routes below `/local`: what the public API can't create, and what it doesn't show.
 
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -11,16 +15,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::handlers::{Data, Params, or_drain, path_id, reply};
+use super::handlers::{Data, Params, business_of, or_drain, path_id, reply};
 use super::refusal::{Fault, Refusal};
 use super::routes::{Access, Purpose, Route};
 use super::{App, body, fill, query};
+use crate::domain::ledger::Line;
 use crate::domain::local::{
     self, Business, BusinessUpdate, InvoiceReply, IsNew, NewAccount, NewBusiness, NewInvoice,
     NewMatch, NewPayout,
 };
 use crate::domain::payment::whole_microseconds;
-use crate::domain::reply::chart_account;
+use crate::domain::reply::{Account, chart_account};
 use crate::store::books::SqliteBooks;
 use crate::store::journal::{self, Balance, EntryFilter, JournalEntry};
 use crate::store::{self, businesses};
@@ -157,7 +162,8 @@ where
         + Send
         + 'static,
 {
-    let (business, request) = or_drain(path_id(params, "businessId"), request).await?;
+    let address = business_of(params, &request);
+    let (business, request) = or_drain(address, request).await?;
     let body: T = required(app, request).await?;
     let work = move |unit: &mut store::Unit<'_>| work(&mut unit.books(business)?, body);
     created(app.store.write(work).await?)
@@ -170,6 +176,8 @@ async fn list_businesses(State(app): State<Arc<App>>, request: Request) -> Resul
 }
 
 async fn create_business(State(app): State<Arc<App>>, request: Request) -> Result {
+    let address = query::none(request.uri());
+    let ((), request) = or_drain(address, request).await?;
     let business: NewBusiness = required(&app, request).await?;
     created(
         app.store
@@ -178,8 +186,8 @@ async fn create_business(State(app): State<Arc<App>>, request: Request) -> Resul
     )
 }
 
-async fn get_business(State(app): State<Arc<App>>, params: Params) -> Result {
-    let id = path_id(&params, "businessId")?;
+async fn get_business(State(app): State<Arc<App>>, params: Params, request: Request) -> Result {
+    let id = business_of(&params, &request)?;
     let business = app
         .store
         .read(move |connection| businesses::get(connection, id))
@@ -188,7 +196,8 @@ async fn get_business(State(app): State<Arc<App>>, params: Params) -> Result {
 }
 
 async fn update_business(State(app): State<Arc<App>>, params: Params, request: Request) -> Result {
-    let (id, request) = or_drain(path_id(&params, "businessId"), request).await?;
+    let address = business_of(&params, &request);
+    let (id, request) = or_drain(address, request).await?;
     let update: BusinessUpdate = required(&app, request).await?;
     let closing_date = update.closing_date.map(whole_microseconds);
     let business = app
@@ -199,8 +208,7 @@ async fn update_business(State(app): State<Arc<App>>, params: Params, request: R
 }
 
 async fn list_accounts(State(app): State<Arc<App>>, params: Params, request: Request) -> Result {
-    query::none(request.uri())?;
-    let balances = balances(&app, &params).await?;
+    let balances = balances(&app, business_of(&params, &request)?).await?;
     let accounts: Vec<_> = balances
         .iter()
         .map(|balance| chart_account(&balance.account))
@@ -237,7 +245,7 @@ async fn create_invoice(State(app): State<Arc<App>>, params: Params, request: Re
 }
 
 async fn void_invoice(State(app): State<Arc<App>>, params: Params, request: Request) -> Result {
-    let ids = path_id(&params, "businessId")
+    let ids = business_of(&params, &request)
         .and_then(|business| Ok((business, path_id(&params, "invoiceId")?)));
     let ((business, id), _) = or_drain(ids, request).await?;
     let invoice = app
@@ -269,10 +277,11 @@ async fn list_entries(State(app): State<Arc<App>>, params: Params, request: Requ
     let business = path_id(&params, "businessId")?;
     let [payment, after, limit] = query::texts(request.uri(), ["payment_id", "after", "limit"])?;
     let filter = EntryFilter {
-        payment: parsed("payment_id", payment.as_deref(), "a UUID")?,
-        after: parsed("after", after.as_deref(), "the number of an entry")?.unwrap_or(0),
-        limit: parsed("limit", limit.as_deref(), "a whole number from 1 to 1000")?
-            .map_or(100, |limit: usize| limit.clamp(1, MOST_ENTRIES)),
+        payment: parsed("payment_id", payment.as_deref(), "a UUID", |text| {
+            text.parse().ok()
+        })?,
+        after: number("after", after.as_deref(), 0..=i64::MAX)?.unwrap_or(0),
+        limit: number("limit", limit.as_deref(), 1..=MOST_ENTRIES)?.unwrap_or(100),
     };
     let (entries, names, has_more) = app
         .store
@@ -281,6 +290,10 @@ async fn list_entries(State(app): State<Arc<App>>, params: Params, request: Requ
             Ok((entries, journal::balances(connection, business)?, has_more))
         })
         .await?;
+    let names: HashMap<Uuid, Account> = names
+        .into_iter()
+        .map(|balance| (balance.account.id, balance.account))
+        .collect();
     let documents: Vec<String> = entries
         .iter()
         .map(|entry| entry_reply(business, entry, &names).to_string())
@@ -293,10 +306,15 @@ async fn list_entries(State(app): State<Arc<App>>, params: Params, request: Requ
 }
 
 /// A query parameter's value.
-fn parsed<T: std::str::FromStr>(name: &str, value: Option<&str>, right: &str) -> Result<Option<T>> {
+fn parsed<T>(
+    name: &str,
+    value: Option<&str>,
+    right: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>> {
     value
         .map(|value| {
-            value.parse().map_err(|_| {
+            read(value).ok_or_else(|| {
                 Refusal::bad_request(vec![Fault::of_parameter(
                     name,
                     "type-mismatch",
@@ -307,12 +325,20 @@ fn parsed<T: std::str::FromStr>(name: &str, value: Option<&str>, right: &str) ->
         .transpose()
 }
 
-fn entry_reply(business: Uuid, entry: &JournalEntry, accounts: &[Balance]) -> Value {
-    let line = |line: &crate::domain::ledger::Line<Uuid>| {
-        let account = accounts
-            .iter()
-            .map(|balance| &balance.account)
-            .find(|account| account.id == line.account);
+/// A query parameter that is a whole number of a range.
+fn number<T>(name: &str, value: Option<&str>, range: RangeInclusive<T>) -> Result<Option<T>>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let right = format!("a whole number from {} to {}", range.start(), range.end());
+    parsed(name, value, &right, |text| {
+        text.parse().ok().filter(|number| range.contains(number))
+    })
+}
+
+fn entry_reply(business: Uuid, entry: &JournalEntry, accounts: &HashMap<Uuid, Account>) -> Value {
+    let line = |line: &Line<Uuid>| {
+        let account = accounts.get(&line.account);
         json!({
             "account": {
                 "id": line.account,
@@ -340,8 +366,7 @@ fn entry_reply(business: Uuid, entry: &JournalEntry, accounts: &[Balance]) -> Va
 }
 
 async fn trial_balance(State(app): State<Arc<App>>, params: Params, request: Request) -> Result {
-    query::none(request.uri())?;
-    let balances = balances(&app, &params).await?;
+    let balances = balances(&app, business_of(&params, &request)?).await?;
     let (mut debits, mut credits) = (0_i128, 0_i128);
     let accounts: Vec<Value> = balances
         .iter()
@@ -373,8 +398,7 @@ async fn trial_balance(State(app): State<Arc<App>>, params: Params, request: Req
     )
 }
 
-async fn balances(app: &App, params: &Params) -> Result<Vec<Balance>> {
-    let business = path_id(params, "businessId")?;
+async fn balances(app: &App, business: Uuid) -> Result<Vec<Balance>> {
     Ok(app
         .store
         .read(move |connection| journal::balances(connection, business))

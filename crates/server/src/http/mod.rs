@@ -4,10 +4,13 @@ mod auth;
 mod body;
 mod connection;
 mod cursor;
+mod docs;
 mod faults;
 mod handlers;
+mod health;
 mod limit;
 mod local;
+mod metrics;
 mod outer;
 mod query;
 mod refusal;
@@ -33,6 +36,7 @@ use self::auth::{Auth, authenticate};
 use self::faults::Faults;
 use self::limit::Bucket;
 pub use self::limit::RateLimit;
+use self::metrics::Metrics;
 use self::refusal::Refusal;
 use self::routes::Purpose;
 use crate::config::{Config, Database};
@@ -48,6 +52,7 @@ struct App {
     auth: Auth,
     limit: Option<Bucket>,
     faults: Faults,
+    metrics: Metrics,
     bulk_limit: usize,
     body_limit: body::Limit,
     /// What the server is filled with at its start, and when it is reset.
@@ -68,6 +73,7 @@ impl App {
             )?,
             limit: limit.map(|limit| Bucket::new(limit, clock)),
             faults: Faults::new(config.faults),
+            metrics: Metrics::new(),
             bulk_limit: config.bulk_limit,
             body_limit: body::Limit {
                 bytes: config.body_limit,
@@ -207,9 +213,9 @@ fn fill(
         .flat_map(|fixtures| fixtures.businesses)
     {
         let (id, closing_date) = (fixtures.id, fixtures.closing_date);
-        unit.create_business(&fixtures.business)?;
+        let (business, _) = unit.create_business(&fixtures.business)?;
         crate::domain::local::fill(&mut unit.books(id)?, fixtures)?;
-        if closing_date.is_some() {
+        if business.closing_date.is_none() && closing_date.is_some() {
             unit.close_until(id, closing_date.map(whole_microseconds))?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::limit::Exhausted;
+use super::metrics::InFlight;
 use super::refusal::Refusal;
 use super::routes::{self, Purpose};
 use crate::store::panic_text;
@@ -33,7 +34,6 @@ pub(super) async fn answer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let started = Instant::now();
     // The id is always the server's own: one that a client sends could be anything, in a log too.
     let request_id = Uuid::now_v7();
     request.extensions_mut().insert(RequestId(request_id));
@@ -41,12 +41,14 @@ pub(super) async fn answer(
     let route = request.extensions().get::<MatchedPath>();
     let route = route.and_then(|path| routes::find(path.as_str(), &method));
     let operation = route.map_or("(none)", |route| route.id);
+    let in_flight = InFlight::new(Arc::clone(&app), operation);
     let free = route.is_some_and(|route| route.purpose != Purpose::Layer);
     let (standing, taken) = app.limit.as_ref().map(|bucket| bucket.take(free)).unzip();
     // A panic leaves nothing behind that another request could see: the store has its own net, and the rest of the
     // state doesn't change.
     let handled = async {
         if let Some(Err(Exhausted)) = taken {
+            app.metrics.rate_limited();
             drain(request).await;
             return Refusal::rate_limited().into_response();
         }
@@ -72,12 +74,13 @@ pub(super) async fn answer(
     if let Some(standing) = standing {
         standing.write(response.headers_mut());
     }
+    let elapsed = in_flight.answered(response.status());
     tracing::info!(
         %request_id,
         %method,
         operation,
         status = response.status().as_u16(),
-        micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         "request"
     );
     response

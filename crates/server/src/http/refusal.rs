@@ -258,7 +258,7 @@ impl Refusal {
         }
     }
 
-    fn unavailable(cause: store::Error) -> Refusal {
+    pub(super) fn unavailable(cause: store::Error) -> Refusal {
         Refusal {
             cause: Some(Arc::new(cause)),
             retry_after: Some(1),

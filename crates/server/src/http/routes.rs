@@ -9,7 +9,7 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use layer_payments_types::Operation;
 
-use super::{App, auth, faults, handlers, local};
+use super::{App, auth, docs, faults, handlers, health, local, metrics};
 
 /// A method of a path, and what is to be known about it before it is handled.
 #[derive(Debug)]
@@ -92,6 +92,70 @@ static BESIDE: &[Route] = &[
         access: Access::Everything,
         purpose: Purpose::Server,
         handler: || delete(faults::delete),
+    },
+    Route {
+        id: "healthz",
+        method: "GET",
+        path: "/healthz",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(health::healthz),
+    },
+    Route {
+        id: "metrics",
+        method: "GET",
+        path: "/metrics",
+        access: Access::Everything,
+        purpose: Purpose::Server,
+        handler: || get(metrics::metrics),
+    },
+    Route {
+        id: "docs",
+        method: "GET",
+        path: "/docs",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(docs::public_page),
+    },
+    Route {
+        id: "docs_local",
+        method: "GET",
+        path: "/docs/local",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(docs::local_page),
+    },
+    Route {
+        id: "openapi_yaml",
+        method: "GET",
+        path: "/openapi.yaml",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(docs::public_yaml),
+    },
+    Route {
+        id: "openapi_json",
+        method: "GET",
+        path: "/openapi.json",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(docs::public_json),
+    },
+    Route {
+        id: "openapi_local_yaml",
+        method: "GET",
+        path: "/local/openapi.yaml",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(docs::local_yaml),
+    },
+    Route {
+        id: "openapi_local_json",
+        method: "GET",
+        path: "/local/openapi.json",
+        access: Access::Anyone,
+        purpose: Purpose::Server,
+        handler: || get(docs::local_json),
     },
 ];
 

@@ -450,15 +450,13 @@ macro_rules! columns {
     };
 }
 
-/// What [`kept`] reads, in its order; with `count`, how many columns that are.
+/// What [`kept`] reads, in its order.
 macro_rules! kept_columns {
     () => {
-        "key, in_payout, id, external_id, paid_at, imported_at, method, amount, fee, processor, clearing_account, \
+        "key, in_payout, is_matched, id, external_id, paid_at, imported_at, method, amount, fee, processor, clearing_account, \
          prepayment_account, memo, reference_number, metadata, additional_fees, allocations, refunds, tags, document"
     };
-    (count) => {
-        20
-    };
+
 }
 pub(super) use kept_columns;
 
@@ -495,15 +493,7 @@ impl Books for SqliteBooks<'_> {
     }
 
     fn by_key(&mut self, key: i64) -> Result<Kept, Error> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT ",
-            kept_columns!(),
-            " FROM payments WHERE key = ?1"
-        ))?;
-        let mut rows = statement.query([key])?;
-        rows.next()?
-            .map(kept)
-            .transpose()?
+        payment_by_key(self.connection, key)?
             .ok_or_else(|| Error::Corrupt(format!("the key {key} of a payment that isn't there")))
     }
 
@@ -599,6 +589,10 @@ impl Books for SqliteBooks<'_> {
 
     fn payouts_of(&mut self, kept: &Kept) -> Result<Vec<types::Payout>, Error> {
         payouts::of_payment(self.connection, self.names.business, kept.key)
+    }
+
+    fn is_matched_itself(&mut self, key: i64) -> Result<bool, Error> {
+        payouts::is_matched_itself(self.connection, self.names.business, key)
     }
 
     fn closing_date(&mut self) -> Result<Option<Timestamp>, Error> {
@@ -779,27 +773,39 @@ pub(super) fn kept(row: &Row<'_>) -> Result<Kept, Error> {
     Ok(Kept {
         key: row.get(0)?,
         in_payout: row.get(1)?,
+        is_matched: row.get(2)?,
         payment: Payment {
-            id: uuid(row, 2)?,
-            external_id: row.get(3)?,
-            paid_at: time(row.get(4)?)?,
-            imported_at: time(row.get(5)?)?,
-            method: parsed(row, 6)?,
-            amount: row.get(7)?,
-            fee: row.get(8)?,
-            processor: row.get(9)?,
-            clearing_account: optional_uuid(row, 10)?,
-            prepayment_account: optional_uuid(row, 11)?,
-            memo: row.get(12)?,
-            reference_number: row.get(13)?,
-            metadata: from_json::<Metadata>(row, 14)?,
-            additional_fees: from_json(row, 15)?,
-            allocations: from_json(row, 16)?,
-            refunds: from_json(row, 17)?,
-            tags: from_json::<Tags>(row, 18)?,
+            id: uuid(row, 3)?,
+            external_id: row.get(4)?,
+            paid_at: time(row.get(5)?)?,
+            imported_at: time(row.get(6)?)?,
+            method: parsed(row, 7)?,
+            amount: row.get(8)?,
+            fee: row.get(9)?,
+            processor: row.get(10)?,
+            clearing_account: optional_uuid(row, 11)?,
+            prepayment_account: optional_uuid(row, 12)?,
+            memo: row.get(13)?,
+            reference_number: row.get(14)?,
+            metadata: from_json::<Metadata>(row, 15)?,
+            additional_fees: from_json(row, 16)?,
+            allocations: from_json(row, 17)?,
+            refunds: from_json(row, 18)?,
+            tags: from_json::<Tags>(row, 19)?,
         },
-        document: row.get(19)?,
+        document: row.get(20)?,
     })
+}
+
+/// The payment with this key.
+pub(super) fn payment_by_key(connection: &Connection, key: i64) -> Result<Option<Kept>, Error> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        kept_columns!(),
+        " FROM payments WHERE key = ?1"
+    ))?;
+    let mut rows = statement.query([key])?;
+    rows.next()?.map(kept).transpose()
 }
 
 /// An account of a business.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::books::{time, uuid};
-use crate::domain::local::{Business, IsNew, NewBusiness};
+use crate::domain::local::{Business, IsNew, NewBusiness, not_empty};
 use crate::domain::payment::whole_microseconds;
 use crate::domain::resolve::Refusal;
 
@@ -16,6 +16,7 @@ pub(super) fn create(
     request: &NewBusiness,
     now: Timestamp,
 ) -> Result<(Business, IsNew), Error> {
+    not_empty::<Error>("/external_id", request.external_id.as_deref())?;
     let known = connection
         .prepare_cached(
             "SELECT uuid, external_id, name, closing_date FROM businesses WHERE uuid = ?1 OR external_id = ?2

@@ -3,19 +3,24 @@
 //! - Each journal entry balances, and the numbers of a business's entries count from 1 without a gap.
 //! - A reversal undoes another entry exactly, line by line, and none is undone twice.
 //! - Each account's debits and credits are the sums of its lines.
-//! - Each payment has exactly the entries that the posting rules give for it, and the document that replies show.
-//! - Each invoice's paid and refunded amounts are the sums over its payments, and not above its total.
+//! - Each payment has exactly the entries that the posting rules give for it, and the document that replies show. So has
+//!   each payout and each match, and no other entry is there.
+//! - A match is of as much as arrives for its payout or payment, and no money arrives twice.
+//! - Each invoice's paid and refunded amounts are the sums over its payments, and not above its total; nothing is paid on
+//!   a void one.
 //! - Nothing refers to what isn't there: SQLite's own check of foreign keys, and its check of the file.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
+use layer_payments_types::Field;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::books::{account_by_id, kept, kept_columns, uuid};
+use super::books::{account_by_id, kept, kept_columns, payment_by_key, uuid};
 use super::{Error, journal, payouts};
 use crate::domain::books::Kept;
-use crate::domain::ledger::{self, Account, Draft, Line, Side};
+use crate::domain::ledger::{self, Account, Draft, Line, OutOfRange, Side};
+use crate::domain::local::{self, Matched, Payout};
 use crate::domain::reply::reply;
 
 /// Faults are collected up to this number; a broken book has more than anybody reads.
@@ -39,6 +44,7 @@ pub(super) fn check(connection: &Connection) -> Result<Vec<String>, Error> {
         };
         business.check_journal(&mut faults)?;
         business.check_payments(&mut faults)?;
+        business.check_settlements(&mut faults)?;
     }
     Ok(faults.0)
 }
@@ -89,7 +95,10 @@ struct Business<'a> {
 impl Business<'_> {
     fn check_journal(&self, faults: &mut Faults) -> Result<(), Error> {
         let mut statement = self.connection.prepare(
-            "SELECT number, reversal_of, entry_at FROM journal_entries WHERE business_id = ?1 ORDER BY number",
+            "SELECT number, reversal_of, payment_key IS NOT NULL AND NOT EXISTS (
+                 SELECT 1 FROM payments
+                 WHERE payments.key = payment_key AND payments.business_id = journal_entries.business_id)
+             FROM journal_entries WHERE business_id = ?1 ORDER BY number",
         )?;
         let mut rows = statement.query([self.key])?;
         let mut sums: HashMap<Uuid, Sums> = HashMap::new();
@@ -126,8 +135,16 @@ impl Business<'_> {
             if lines.is_empty() {
                 faults.add(self.id, format_args!("entry {number} has no lines"));
             }
+            if row.get(2)? {
+                faults.add(
+                    self.id,
+                    format_args!(
+                        "entry {number} is about a payment that the business doesn't have"
+                    ),
+                );
+            }
             if let Some(undone) = row.get::<_, Option<i64>>(1)? {
-                self.check_reversal(number, undone, row.get(2)?, &lines, faults)?;
+                self.check_reversal(number, undone, &lines, faults)?;
             }
         }
         self.check_balances(&mut sums, faults)
@@ -137,24 +154,25 @@ impl Business<'_> {
         &self,
         number: i64,
         undone: i64,
-        entry_at: i64,
         lines: &[Line<Uuid>],
         faults: &mut Faults,
     ) -> Result<(), Error> {
-        let original: Option<(i64, Option<i64>)> = self
+        // About the same payment and thing, at the same time; and what is undone isn't a reversal itself.
+        let undoes = self
             .connection
             .prepare_cached(
-                "SELECT entry_at, reversal_of FROM journal_entries WHERE business_id = ?1 AND number = ?2",
+                "SELECT 1 FROM journal_entries AS entry JOIN journal_entries AS undone
+                     ON undone.business_id = entry.business_id AND undone.number = entry.reversal_of
+                 WHERE entry.business_id = ?1 AND entry.number = ?2 AND undone.reversal_of IS NULL
+                 AND (undone.entry_at, undone.source_id) = (entry.entry_at, entry.source_id)
+                 AND undone.payment_key IS entry.payment_key",
             )?
-            .query_row(params![self.key, undone], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
+            .exists(params![self.key, number])?;
         let mut undone_lines = journal::lines(self.connection, self.key, undone)?;
         for line in &mut undone_lines {
             line.side = line.side.other();
         }
-        if original != Some((entry_at, None)) || undone_lines != lines {
+        if !undoes || undone_lines != lines {
             faults.add(
                 self.id,
                 format_args!("entry {number} doesn't undo entry {undone} exactly"),
@@ -193,29 +211,37 @@ impl Business<'_> {
         let mut statement = self.connection.prepare(concat!(
             "SELECT ",
             kept_columns!(),
-            ", is_matched FROM payments WHERE business_id = ?1 ORDER BY key"
+            " FROM payments WHERE business_id = ?1 ORDER BY key"
         ))?;
         let mut rows = statement.query([self.key])?;
         let mut invoices: HashMap<Uuid, Sums> = HashMap::new();
+        let mut links = 0;
         while let Some(row) = rows.next()? {
-            let is_matched = row.get(kept_columns!(count))?;
             let kept = kept(row)?;
-            self.check_payment(&kept, is_matched, faults)?;
+            self.check_payment(&kept, faults)?;
+            links += kept.payment.invoices().collect::<HashSet<_>>().len();
             for part in ledger::parts(&kept.payment) {
                 let sums = invoices.entry(part.invoice).or_default();
                 sums.0 += i128::from(part.paid);
                 sums.1 += i128::from(part.refunded);
             }
         }
+        // Each payment is found under its own invoices; so there must be no more links than these.
+        let found: i64 = self.connection.query_row(
+            "SELECT count(*) FROM payment_invoices WHERE business_id = ?1",
+            [self.key],
+            |row| row.get(0),
+        )?;
+        if i64::try_from(links) != Ok(found) {
+            faults.add(
+                self.id,
+                format_args!("payments are allocated to {links} invoices, but found under {found}"),
+            );
+        }
         self.check_invoices(&mut invoices, faults)
     }
 
-    fn check_payment(
-        &self,
-        kept: &Kept,
-        is_matched: bool,
-        faults: &mut Faults,
-    ) -> Result<(), Error> {
+    fn check_payment(&self, kept: &Kept, faults: &mut Faults) -> Result<(), Error> {
         let payment = &kept.payment;
         let id = payment.id;
         let posted: Vec<Draft<Uuid>> = journal::posted(self.connection, self.key, kept.key)?
@@ -229,7 +255,9 @@ impl Business<'_> {
                 for list in [&mut entries, &mut posted] {
                     list.sort_by_key(|entry| (entry.entry_type.name(), entry.source));
                 }
-                if entries != posted {
+                let same = entries.len() == posted.len()
+                    && entries.iter().zip(&posted).all(|(a, b)| a.is_same(b));
+                if !same {
                     faults.add(
                         self.id,
                         format_args!("payment {id} has other entries than the posting rules give"),
@@ -252,16 +280,32 @@ impl Business<'_> {
                 format_args!("payment {id} is marked wrongly as to payouts"),
             );
         }
-        let matched_itself = self
-            .connection
-            .prepare_cached("SELECT 1 FROM matches WHERE business_id = ?1 AND payment_key = ?2")?
-            .exists(params![self.key, kept.key])?;
+        let matched_itself = payouts::is_matched_itself(self.connection, self.key, kept.key)?;
         let matched_payout = payouts.iter().any(|payout| !payout.match_.is_null());
-        if is_matched != (matched_itself || matched_payout) {
+        if kept.is_matched != (matched_itself || matched_payout) {
             faults.add(
                 self.id,
                 format_args!("payment {id} is marked wrongly as to matches"),
             );
+        }
+        if matched_itself && kept.in_payout {
+            faults.add(
+                self.id,
+                format_args!("payment {id} was matched by itself and came with a payout"),
+            );
+        }
+        for payout in &payouts {
+            if let Field::Value(processor) = &payout.processor
+                && payment.processor.as_ref() != Some(processor)
+            {
+                faults.add(
+                    self.id,
+                    format_args!(
+                        "payment {id} isn't one of the processor of its payout {}",
+                        payout.id
+                    ),
+                );
+            }
         }
         let document = serde_json::to_string(&reply(payment, clearing.as_ref(), payouts))?;
         if document != kept.document {
@@ -270,18 +314,16 @@ impl Business<'_> {
                 format_args!("payment {id} is shown otherwise than it is kept"),
             );
         }
-        let linked = self
-            .connection
-            .prepare_cached(
-                "SELECT invoice_id FROM payment_invoices WHERE business_id = ?1 AND payment_key = ?2",
-            )?
-            .query_map(params![self.key, kept.key], |row| uuid(row, 0))?
-            .collect::<Result<BTreeSet<_>, _>>()?;
-        if linked != payment.invoices().collect() {
-            faults.add(
-                self.id,
-                format_args!("payment {id} is found under other invoices than it is allocated to"),
-            );
+        let mut statement = self.connection.prepare_cached(
+            "SELECT 1 FROM payment_invoices WHERE business_id = ?1 AND invoice_id = ?2 AND payment_key = ?3",
+        )?;
+        for invoice in payment.invoices() {
+            if !statement.exists(params![self.key, invoice.as_bytes(), kept.key])? {
+                faults.add(
+                    self.id,
+                    format_args!("payment {id} isn't found under the invoice {invoice}"),
+                );
+            }
         }
         Ok(())
     }
@@ -293,17 +335,116 @@ impl Business<'_> {
         };
         let mut entries = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            let entry = draft.resolved(|account| match account {
-                Account::Given(id) => Ok(id),
-                // An account that isn't there is in no line either, so nil makes a difference.
-                Account::Named(stable_name) => self.chart_account(&stable_name),
-            })?;
-            match entry {
+            match self.resolved(draft)? {
                 Some(entry) => entries.push(entry),
                 None => return Ok(None),
             }
         }
         Ok(Some(entries))
+    }
+
+    fn resolved(&self, draft: Draft) -> Result<Option<Draft<Uuid>>, Error> {
+        draft.resolved(|account| self.account(account))
+    }
+
+    fn account(&self, account: Account) -> Result<Uuid, Error> {
+        match account {
+            Account::Given(id) => Ok(id),
+            // An account that isn't there is in no line either, so nil makes a difference.
+            Account::Named(stable_name) => self.chart_account(&stable_name),
+        }
+    }
+
+    /// Payouts and matches, against the entries that they post.
+    fn check_settlements(&self, faults: &mut Faults) -> Result<(), Error> {
+        let mut expected = HashMap::new();
+        let mut expect = |draft: Result<Option<Draft>, OutOfRange>| -> Result<(), Error> {
+            if let Ok(Some(draft)) = draft
+                && let Some(entry) = self.resolved(draft)?
+            {
+                expected.insert((entry.entry_type, entry.source), entry);
+            }
+            Ok(())
+        };
+        let mut payouts = HashMap::new();
+        for payout in payouts::all(self.connection, self.key)? {
+            expect(local::payout_entry(&payout))?;
+            payouts.insert(payout.id, payout);
+        }
+        for kept in payouts::all_matches(self.connection, self.key)? {
+            let Some((amount, clearing, about)) = self.arrives(kept.matched, &payouts)? else {
+                // Foreign keys tell of a payout or a payment that isn't there.
+                continue;
+            };
+            if i128::from(kept.amount) != amount {
+                faults.add(
+                    self.id,
+                    format_args!(
+                        "match {} is of {} cents, but {amount} arrive",
+                        kept.id, kept.amount
+                    ),
+                );
+            }
+            let shown = &kept.shown;
+            let bank = shown.bank_transaction.as_option();
+            let details = shown.details.as_option();
+            if shown.id != kept.id
+                || bank.and_then(|bank| bank.amount) != Some(kept.amount)
+                || details.and_then(|details| details.amount) != Some(kept.amount)
+                || details.map(|details| details.id) != Some(about)
+            {
+                faults.add(
+                    self.id,
+                    format_args!("match {} is shown otherwise than it is kept", kept.id),
+                );
+            }
+            if let Some(date) = bank.and_then(|bank| bank.date) {
+                expect(local::match_entry(kept.id, date, kept.amount, clearing))?;
+            }
+        }
+        for posted in journal::posted_alone(self.connection, self.key)? {
+            let entry = &posted.entry;
+            let same = expected
+                .remove(&(entry.entry_type, entry.source))
+                .is_some_and(|expected| expected.is_same(entry));
+            if !same {
+                faults.add(
+                    self.id,
+                    format_args!(
+                        "entry {} isn't what a payout or a match posts",
+                        posted.number
+                    ),
+                );
+            }
+        }
+        let mut missing: Vec<_> = expected.into_keys().collect();
+        missing.sort_unstable_by_key(|(entry_type, source)| (entry_type.name(), *source));
+        for (entry_type, source) in missing {
+            faults.add(
+                self.id,
+                format_args!("there is no entry {} of {source}", entry_type.name()),
+            );
+        }
+        Ok(())
+    }
+
+    /// What arrives for a payout or a payment, in cents, where it clears, and the id that it has.
+    fn arrives(
+        &self,
+        matched: Matched,
+        payouts: &HashMap<Uuid, Payout>,
+    ) -> Result<Option<(i128, Account, Uuid)>, Error> {
+        Ok(match matched {
+            Matched::Payout(id) => payouts.get(&id).map(|payout| {
+                let clearing = Account::Given(payout.clearing_account);
+                (payout.paid_out_amount.into(), clearing, id)
+            }),
+            Matched::Payment(key) => payment_by_key(self.connection, key)?.map(|kept| {
+                let payment = &kept.payment;
+                let clearing = ledger::money_account(payment);
+                (ledger::arriving(payment), clearing, payment.id)
+            }),
+        })
     }
 
     fn chart_account(&self, stable_name: &str) -> Result<Uuid, Error> {
@@ -321,7 +462,8 @@ impl Business<'_> {
         faults: &mut Faults,
     ) -> Result<(), Error> {
         let mut statement = self.connection.prepare(
-            "SELECT id, paid, refunded, total_amount FROM invoices WHERE business_id = ?1 ORDER BY id",
+            "SELECT id, paid, refunded, total_amount, voided_at IS NOT NULL FROM invoices WHERE business_id = ?1
+             ORDER BY id",
         )?;
         let mut rows = statement.query([self.key])?;
         while let Some(row) = rows.next()? {
@@ -335,6 +477,12 @@ impl Business<'_> {
                         "invoice {id} has {} paid and {} refunded, but its payments add up to {} and {}",
                         stored.0, stored.1, paid.0, paid.1
                     ),
+                );
+            }
+            if row.get(4)? && stored.0 > 0 {
+                faults.add(
+                    self.id,
+                    format_args!("invoice {id} is void, and {} are paid on it", stored.0),
                 );
             }
             if let Some(total) = row.get::<_, Option<i64>>(3)?
@@ -355,3 +503,6 @@ impl Business<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Reading the journal.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, Rows, params};
 use uuid::Uuid;
 
 use super::Error;
@@ -25,12 +25,36 @@ pub(super) fn posted(
     payment: i64,
 ) -> Result<Vec<Posted>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, entry_type, source_id, entry_at FROM journal_entries AS entry
+        // Left to itself, SQLite walks over all entries of the business for the sake of their order.
+        "SELECT number, entry_type, source_id, entry_at
+         FROM journal_entries AS entry INDEXED BY journal_entries_by_payment
          WHERE business_id = ?1 AND payment_key = ?2 AND reversal_of IS NULL AND NOT EXISTS (
              SELECT 1 FROM journal_entries WHERE business_id = ?1 AND reversal_of = entry.number)
          ORDER BY number",
     )?;
-    let mut rows = statement.query(params![business, payment])?;
+    read_posted(
+        connection,
+        business,
+        statement.query(params![business, payment])?,
+    )
+}
+
+/// The entries that count and are about no payment.
+pub(super) fn posted_alone(connection: &Connection, business: i64) -> Result<Vec<Posted>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, entry_type, source_id, entry_at FROM journal_entries AS entry
+         WHERE business_id = ?1 AND payment_key IS NULL AND reversal_of IS NULL AND NOT EXISTS (
+             SELECT 1 FROM journal_entries WHERE business_id = ?1 AND reversal_of = entry.number)
+         ORDER BY number",
+    )?;
+    read_posted(connection, business, statement.query([business])?)
+}
+
+fn read_posted(
+    connection: &Connection,
+    business: i64,
+    mut rows: Rows<'_>,
+) -> Result<Vec<Posted>, Error> {
     let mut list = Vec::new();
     while let Some(row) = rows.next()? {
         let number = row.get(0)?;
@@ -110,21 +134,22 @@ pub(crate) fn entries(
     filter: EntryFilter,
 ) -> Result<(Vec<JournalEntry>, bool), Error> {
     let business = business_key(connection, business)?;
-    let of_payment =
-        "AND entry.payment_key = (SELECT key FROM payments WHERE id = ?3 AND business_id = ?1)";
+    let (index, condition) = match filter.payment {
+        Some(_) => (
+            "INDEXED BY journal_entries_by_payment",
+            "AND entry.payment_key = (SELECT key FROM payments WHERE id = ?3 AND business_id = ?1)",
+        ),
+        None => ("", "AND ?3 IS NULL"),
+    };
     let sql = format!(
         "SELECT entry.number, entry.entry_type, entry.source_id, entry.entry_at, entry.posted_at, payments.id,
              entry.reversal_of, reversal.number
-         FROM journal_entries AS entry
+         FROM journal_entries AS entry {}
          LEFT JOIN payments ON payments.key = entry.payment_key
          LEFT JOIN journal_entries AS reversal
              ON reversal.business_id = entry.business_id AND reversal.reversal_of = entry.number
          WHERE entry.business_id = ?1 AND entry.number > ?2 {} ORDER BY entry.number LIMIT ?4",
-        if filter.payment.is_some() {
-            of_payment
-        } else {
-            "AND ?3 IS NULL"
-        }
+        index, condition
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![

@@ -6,8 +6,8 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::Error;
-use super::books::{account_by_id, time, uuid};
-use crate::domain::local::Payout;
+use super::books::{account_by_id, optional_uuid, time, uuid};
+use crate::domain::local::{Matched, Payout};
 use crate::domain::reply::chart_account;
 
 /// What [`payout`] and [`shown`] read, in their order.
@@ -42,6 +42,17 @@ pub(super) fn of_payment(
     Ok(list)
 }
 
+/// Whether a bank transaction was matched with a payment itself.
+pub(super) fn is_matched_itself(
+    connection: &Connection,
+    business: i64,
+    payment: i64,
+) -> Result<bool, Error> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM matches WHERE business_id = ?1 AND payment_key = ?2")?
+        .exists(params![business, payment])?)
+}
+
 /// A payout as replies show it.
 pub(super) fn show(
     connection: &Connection,
@@ -59,6 +70,51 @@ pub(super) fn show(
             "the payout {id}, which isn't there"
         ))),
     }
+}
+
+/// All payouts of a business, by id.
+pub(super) fn all(connection: &Connection, business: i64) -> Result<Vec<Payout>, Error> {
+    let mut statement = connection.prepare(concat!(
+        select!(),
+        "WHERE payouts.business_id = ?1 ORDER BY payouts.id"
+    ))?;
+    let mut rows = statement.query([business])?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        list.push(payout(row)?);
+    }
+    Ok(list)
+}
+
+/// A match as it is kept.
+pub(super) struct KeptMatch {
+    pub(super) id: Uuid,
+    pub(super) matched: Matched,
+    pub(super) amount: i64,
+    /// How replies show it.
+    pub(super) shown: types::Match,
+}
+
+/// All matches of a business, by id.
+pub(super) fn all_matches(connection: &Connection, business: i64) -> Result<Vec<KeptMatch>, Error> {
+    let mut statement = connection.prepare(
+        "SELECT id, payout_id, payment_key, amount, document FROM matches WHERE business_id = ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([business])?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        let document: String = row.get(4)?;
+        list.push(KeptMatch {
+            id: uuid(row, 0)?,
+            matched: match optional_uuid(row, 1)? {
+                Some(payout) => Matched::Payout(payout),
+                None => Matched::Payment(row.get(2)?),
+            },
+            amount: row.get(3)?,
+            shown: serde_json::from_str(&document)?,
+        });
+    }
+    Ok(list)
 }
 
 /// Reads a payout's own columns.

@@ -272,7 +272,7 @@ async fn wrong_rules_are_told_with_their_place_and_the_old_ones_stay() {
     let many = json!({"rules": vec![json!({"fault": "none"}); 101]});
     for (rules, pointer, part) in [
         (json!({}), "", "missing field `rules`"),
-        (json!([]), "", "invalid length"),
+        (json!([]), "", "expected an object"),
         (json!({"rules": [{}]}), "/rules/0", "missing field `fault`"),
         (
             json!({"rules": [{"fault": "none"}, {"fault": "status=1"}]}),

@@ -130,6 +130,43 @@ impl TestServer {
         send(self.request(Method::GET, query)).await
     }
 
+    /// A request below `/local/businesses/{BUSINESS}`.
+    pub(crate) async fn local(&self, method: Method, below: &str, body: Option<&Value>) -> Reply {
+        let url = format!("{}/local/businesses/{BUSINESS}{below}", self.base);
+        let mut request = self.client.request(method, url).bearer_auth(TOKEN);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        send(request).await
+    }
+
+    pub(crate) async fn create(&self, below: &str, body: &Value) -> Reply {
+        self.local(Method::POST, below, Some(body)).await
+    }
+
+    pub(crate) async fn look(&self, below: &str) -> Value {
+        let reply = self.local(Method::GET, below, None).await.ok();
+        reply.body["data"].clone()
+    }
+
+    /// Closes the books until a day, or opens them.
+    pub(crate) async fn close_until(&self, day: Option<&str>) {
+        let closing_date = day.map(|day| format!("{day}T00:00:00Z"));
+        let body = json!({ "closing_date": closing_date });
+        self.local(Method::PATCH, "", Some(&body)).await.ok();
+    }
+
+    /// The journal, a line an entry: number, type, day, debits, `/`, credits. Those of reversals name what they undo.
+    pub(crate) async fn journal(&self) -> Vec<String> {
+        let entries = self.look("/journal-entries?limit=1000").await;
+        entries.as_array().unwrap().iter().map(entry_line).collect()
+    }
+
+    /// What came into the journal after this many entries.
+    pub(crate) async fn journal_after(&self, count: usize) -> Vec<String> {
+        self.journal().await.split_off(count)
+    }
+
     /// The external ids of a list, in its order.
     pub(crate) async fn listed(&self, query: &str) -> Vec<String> {
         self.list(query).await.ok().external_ids()
@@ -198,6 +235,31 @@ impl Reply {
             })
             .collect()
     }
+}
+
+fn entry_line(entry: &Value) -> String {
+    let side = |wanted: &str| -> String {
+        let lines = entry["line_items"].as_array().unwrap().iter();
+        lines
+            .filter(|line| line["direction"] == wanted)
+            .map(|line| {
+                let name = &line["account"]["stable_name"];
+                format!(" {} {}", name.as_str().unwrap(), line["amount"])
+            })
+            .collect()
+    };
+    let undone = match entry["reversal_of"].as_i64() {
+        Some(number) => format!(" of {number}"),
+        None => String::new(),
+    };
+    format!(
+        "{} {}{undone} {}:{} /{}",
+        entry["entry_number"],
+        entry["entry_type"].as_str().unwrap(),
+        &entry["entry_at"].as_str().unwrap()[..10],
+        side("DEBIT"),
+        side("CREDIT")
+    )
 }
 
 pub(crate) fn config(database: Database) -> Config {

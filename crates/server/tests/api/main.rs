@@ -2,13 +2,19 @@
 
 mod auth;
 mod bulk;
+mod documents;
 mod durability;
 mod errors;
 mod faults;
 mod harness;
 mod invoices;
+mod ledger;
 mod limit;
 mod list;
+mod local;
+mod operation;
+mod owed;
+mod payouts;
 mod record;
 mod slow;
 mod unreadable;

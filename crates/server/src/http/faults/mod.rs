@@ -186,6 +186,7 @@ pub(super) async fn meet(
             return refusal.into_response();
         }
     };
+    app.metrics.fault(operation);
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0);
     let cutter = request.extensions().get::<Cutter>().cloned();
     let shown = fault.to_string();

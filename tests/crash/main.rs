@@ -35,14 +35,24 @@ async fn what_was_acknowledged_survives_kills() {
     println!("seed {seed}, {rounds} rounds");
     let started = Instant::now();
     let scratch = tempfile::tempdir().expect("a temporary folder can be made");
-    let database = scratch.path().join("payments.db");
+    let file = |round: u64| scratch.path().join(format!("payments-{round}.db"));
+    let mut database = file(0);
     let mut chance = Random::of(seed, 1_000);
     let mut clients: Vec<Client> = (0..CLIENTS)
         .map(|number| Client::new(seed, number))
         .collect();
     let mut total = Tally::default();
     let mut server = Served::start(&database);
+    let mut kept = 0;
     for round in 0..rounds {
+        if round % 10 == 9 {
+            // A new file now and then: a larger one is killed no better, and takes longer to look through.
+            database = file(round);
+            server = Served::start(&database);
+            for client in &mut clients {
+                kept += std::mem::take(&mut client.payments).len();
+            }
+        }
         let answers = chance.below(MOST_ANSWERS);
         let moment = Duration::from_micros(chance.below(LONGEST_WAIT));
         let url = server.payments_url();
@@ -80,7 +90,10 @@ async fn what_was_acknowledged_survives_kills() {
                 )
             });
     }
-    let kept: usize = clients.iter().map(|client| client.payments.len()).sum();
+    kept += clients
+        .iter()
+        .map(|client| client.payments.len())
+        .sum::<usize>();
     println!(
         "{rounds} kills in {} s: {} acknowledged requests, {kept} payments; of the unanswered requests {} were done and \
          {} were not",

@@ -34,6 +34,10 @@ pub struct Config {
     pub bulk_limit: usize,
     /// The most bytes of a request's body; more are refused with 413. 10 MiB unless set.
     pub body_limit: usize,
+    /// The most bytes of the bodies of all requests that are not answered yet; a request that finds no room is refused
+    /// with 503. The first 64 KiB of each body don't count, so that large bodies don't keep out small ones. 64 MiB unless
+    /// set.
+    pub bodies_limit: usize,
     /// How long a client may take to send a whole body, counted from the end of the headers; one that takes longer is
     /// refused with 408. 30 seconds unless set, in which 10 MiB arrive at 350 KB a second.
     pub body_timeout: Duration,
@@ -69,6 +73,7 @@ impl Config {
             strict_invoices: false,
             bulk_limit: 1_000,
             body_limit: 10 << 20,
+            bodies_limit: 64 << 20,
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(30),
@@ -112,6 +117,13 @@ impl Config {
     #[must_use]
     pub fn body_limit(mut self, bytes: usize) -> Config {
         self.body_limit = bytes;
+        self
+    }
+
+    /// Sets the most bytes of the bodies of all requests together.
+    #[must_use]
+    pub fn bodies_limit(mut self, bytes: usize) -> Config {
+        self.bodies_limit = bytes;
         self
     }
 

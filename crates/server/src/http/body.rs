@@ -1,5 +1,6 @@
 //! Request bodies: read within limits, and judged by the rules.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,6 +13,7 @@ use layer_payments_validation::{Severity, Validated, Violation};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::outer::drain;
 use super::refusal::{Fault, Refusal};
@@ -22,26 +24,81 @@ use crate::text::shortened;
 /// A body of more bytes is decoded beside the threads that serve connections, so that it doesn't hold them up.
 const SMALL: usize = 64 << 10;
 
+/// A body of more bytes is handled alone: its values may take some thirty times as much memory as its text.
+const LARGE: usize = 1 << 20;
+
 /// What a body may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limit {
     pub(super) bytes: usize,
     /// Counted from the end of the headers.
     pub(super) time: Duration,
+    pub(super) room: Room,
+}
+
+/// The memory that the bodies of all requests share.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    /// Bytes that are left. Of each body the first [`SMALL`] don't count, so that large ones never keep out small ones.
+    left: Arc<Semaphore>,
+    /// The turn of a body that is [`LARGE`].
+    turn: Arc<Semaphore>,
+}
+
+impl Room {
+    pub(super) fn new(bytes: usize) -> Room {
+        Room {
+            left: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+/// What a request takes up of the room, until it is dropped: keep it until the request is answered.
+#[must_use]
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    bytes: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Takes up more. Waiting for room could be for ever, when all who have some wait for more, so there is an answer
+    /// at once.
+    fn grow(&mut self, room: &Room, bytes: usize) -> Result<(), Refusal> {
+        let bytes = u32::try_from(bytes).map_err(|_| Refusal::no_room())?;
+        let left = Arc::clone(&room.left);
+        let more = left
+            .try_acquire_many_owned(bytes)
+            .map_err(|_| Refusal::no_room())?;
+        match &mut self.bytes {
+            Some(held) => held.merge(more),
+            None => self.bytes = Some(more),
+        }
+        Ok(())
+    }
 }
 
 /// Reads a body and has it judged. All errors are told at once; warnings are for whoever sends the request, who has the
 /// same rules, and don't keep it from being taken.
-pub(super) async fn read<T, J>(request: Request, limit: Limit, judge: J) -> Result<T, Refusal>
+pub(super) async fn read<T, J>(
+    request: Request,
+    limit: &Limit,
+    judge: J,
+) -> Result<(T, Held), Refusal>
 where
     T: Send + 'static,
     J: FnOnce(&[u8]) -> Result<Validated<T>, Vec<Violation>> + Send + 'static,
 {
     let media_type = check_media_type(request.headers());
     // The body is read even if its media type is wrong, so that its sender gets the reply.
-    let bytes = bytes(request, limit).await?;
+    let (bytes, mut held) = collect_in_time(request, limit).await?;
     media_type?;
     let small = bytes.len() <= SMALL;
+    if bytes.len() > LARGE {
+        // Nobody closes the semaphore.
+        held.turn = Arc::clone(&limit.room.turn).acquire_owned().await.ok();
+    }
     let judge = move || match judge(&bytes) {
         Ok(valid) => Ok(valid.into_inner()),
         Err(violations) => Err(Refusal::bad_request(
@@ -53,10 +110,10 @@ where
         )),
     };
     if small {
-        return judge();
+        return judge().map(|value| (value, held));
     }
     match tokio::task::spawn_blocking(judge).await {
-        Ok(result) => result,
+        Ok(result) => result.map(|value| (value, held)),
         Err(error) => Err(Refusal::panicked(match error.try_into_panic() {
             Ok(panic) => panic_text(panic.as_ref()),
             Err(error) => error.to_string(),
@@ -65,9 +122,15 @@ where
 }
 
 /// Reads the bytes of a body, whatever they are.
-pub(super) async fn bytes(request: Request, limit: Limit) -> Result<Bytes, Refusal> {
+pub(super) async fn bytes(request: Request, limit: &Limit) -> Result<Bytes, Refusal> {
+    // What handles these bodies is done with them at once.
+    let (bytes, _) = collect_in_time(request, limit).await?;
+    Ok(bytes)
+}
+
+async fn collect_in_time(request: Request, limit: &Limit) -> Result<(Bytes, Held), Refusal> {
     let length = announced_length(request.headers());
-    tokio::time::timeout(limit.time, collect(request, length, limit.bytes))
+    tokio::time::timeout(limit.time, collect(request, length, limit))
         .await
         .map_err(|_| Refusal::too_slow(limit.time))?
 }
@@ -75,7 +138,7 @@ pub(super) async fn bytes(request: Request, limit: Limit) -> Result<Bytes, Refus
 /// Reads a JSON body of a route beside the public API. An empty body is `None`, and then the media type doesn't matter.
 pub(super) async fn json<T: DeserializeOwned>(
     request: Request,
-    limit: Limit,
+    limit: &Limit,
 ) -> Result<Option<T>, Refusal> {
     let media_type = check_media_type(request.headers());
     let bytes = bytes(request, limit).await?;
@@ -121,13 +184,19 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads the whole body. One that is too large is read on and thrown away, so that its sender gets the reply.
-async fn collect(request: Request, length: Option<u64>, limit: usize) -> Result<Bytes, Refusal> {
-    let most = u64::try_from(limit).unwrap_or(u64::MAX);
+/// Reads the whole body. One that is too large, or for which there is no room, is read on and thrown away, so that its
+/// sender gets the reply.
+async fn collect(
+    request: Request,
+    length: Option<u64>,
+    limit: &Limit,
+) -> Result<(Bytes, Held), Refusal> {
+    let most = u64::try_from(limit.bytes).unwrap_or(u64::MAX);
     if length.is_some_and(|length| length > most) {
         drain(request).await;
-        return Err(Refusal::too_large(limit));
+        return Err(Refusal::too_large(limit.bytes));
     }
+    let mut held = Held::default();
     let mut stream = request.into_body().into_data_stream();
     let mut collected = BytesMut::new();
     while let Some(chunk) = stream.next().await {
@@ -137,13 +206,23 @@ async fn collect(request: Request, length: Option<u64>, limit: usize) -> Result<
                 "The body ended before its announced end, or its chunks are malformed.".to_owned(),
             )
         })?;
-        if collected.len() + chunk.len() > limit {
+        let size = collected.len() + chunk.len();
+        let refusal = if size > limit.bytes {
+            Some(Refusal::too_large(limit.bytes))
+        } else if size > SMALL {
+            held.grow(&limit.room, chunk.len().min(size - SMALL)).err()
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            // What is thrown away takes no room.
+            drop((collected, held));
             drain(Request::new(Body::from_stream(stream))).await;
-            return Err(Refusal::too_large(limit));
+            return Err(refusal);
         }
         collected.extend_from_slice(&chunk);
     }
-    Ok(collected.freeze())
+    Ok((collected.freeze(), held))
 }
 
 /// Refuses what isn't plain `application/json` in UTF-8.

@@ -67,7 +67,7 @@ pub(super) async fn record(
     let address = business_of(&params, &request);
     let (business, request) = or_drain(address, request).await?;
     let context = Context::at(Timestamp::now());
-    let payment = body::read(request, app.body_limit, move |body| {
+    let (payment, _held) = body::read(request, &app.body_limit, move |body| {
         read_create(body, &context)
     })
     .await?;
@@ -92,7 +92,7 @@ pub(super) async fn bulk(
     let address = business_of(&params, &request);
     let (business, request) = or_drain(address, request).await?;
     let context = Context::at(Timestamp::now()).with_bulk_limit(app.bulk_limit);
-    let payments = body::read(request, app.body_limit, move |body| {
+    let (payments, _held) = body::read(request, &app.body_limit, move |body| {
         read_bulk(body, &context)
     })
     .await?;
@@ -121,7 +121,7 @@ pub(super) async fn update(
         .and_then(|business| Ok((business, path_id(&params, "paymentId")?)));
     let ((business, id), request) = or_drain(address, request).await?;
     let context = Context::at(Timestamp::now());
-    let update = body::read(request, app.body_limit, move |body| {
+    let (update, _held) = body::read(request, &app.body_limit, move |body| {
         read_update(body, None, &context)
     })
     .await?;

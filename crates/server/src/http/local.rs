@@ -145,7 +145,7 @@ fn created<T: Serialize>((data, is_new): (T, IsNew)) -> Result {
 
 /// The body of a request that has to have one.
 async fn required<T: DeserializeOwned>(app: &App, request: Request) -> Result<T> {
-    body::json(request, app.body_limit).await?.ok_or_else(|| {
+    body::json(request, &app.body_limit).await?.ok_or_else(|| {
         Refusal::malformed(
             "body-missing",
             "The request has no body; send a JSON object.".to_owned(),

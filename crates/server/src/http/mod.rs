@@ -78,6 +78,7 @@ impl App {
             body_limit: body::Limit {
                 bytes: config.body_limit,
                 time: config.body_timeout,
+                room: body::Room::new(config.bodies_limit),
             },
             store: {
                 let policy = Policy {

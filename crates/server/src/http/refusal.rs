@@ -270,6 +270,20 @@ impl Refusal {
         }
     }
 
+    /// 503 for a body that finds no room beside those of the other requests.
+    pub(super) fn no_room() -> Refusal {
+        Refusal {
+            retry_after: Some(1),
+            ..Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some("no-room"),
+                "The server has no room for the body beside those of other requests; repeat it in 1 second, or send \
+                 fewer payments in a request."
+                    .to_owned(),
+            )
+        }
+    }
+
     /// The status of the reply.
     pub(super) fn status(&self) -> StatusCode {
         self.status

@@ -233,6 +233,30 @@ async fn bodies_that_are_too_large() {
 }
 
 #[tokio::test]
+async fn bodies_that_find_no_room_are_refused_for_now() {
+    let filled =
+        |external_id: &str| with(payment(external_id), json!({"memo": "x".repeat(100_000)}));
+    let server = TestServer::start(config(Database::Memory).bodies_limit(10_000)).await;
+    let reply = server.record(&filled("p")).await;
+    assert_eq!(reply.faults(503)[0].1, "no-room");
+    assert_eq!(reply.headers["retry-after"], "1");
+    // What is small finds room at any time.
+    server.record(&payment("small")).await.ok();
+
+    // What is answered makes room for the next.
+    let server = TestServer::start(config(Database::Memory).bodies_limit(50_000)).await;
+    for external_id in ["p1", "p2", "p3"] {
+        server.record(&filled(external_id)).await.ok();
+    }
+    // And so does what is refused.
+    for _ in 0..3 {
+        let bad = with(filled("p4"), json!({"amount": -1}));
+        server.record(&bad).await.faults(400);
+    }
+    server.record(&filled("p4")).await.ok();
+}
+
+#[tokio::test]
 async fn a_client_that_asks_before_it_sends_is_told_not_to() {
     let server = TestServer::memory().await;
     for (token, status) in [(TOKEN, 413), ("wrong", 401)] {

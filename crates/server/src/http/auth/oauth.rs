@@ -39,17 +39,17 @@ pub(in super::super) async fn token(
 ) -> Result<Response, Refusal> {
     let headers = request.headers().clone();
     let query = query::none(request.uri());
-    let body = body::bytes(request, small(app.body_limit)).await;
+    let body = body::bytes(request, &small(&app.body_limit)).await;
     query
         .and(body)
         .map_err(Refusal::into_oauth)
         .and_then(|body| grant(&app.auth, &headers, &body))
 }
 
-fn small(limit: Limit) -> Limit {
+fn small(limit: &Limit) -> Limit {
     Limit {
         bytes: SMALL_BODY,
-        ..limit
+        ..limit.clone()
     }
 }
 
@@ -203,7 +203,7 @@ pub(super) async fn business_token(
     business: Uuid,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let body: Option<BusinessTokenBody> = body::json(request, small(app.body_limit)).await?;
+    let body: Option<BusinessTokenBody> = body::json(request, &small(&app.body_limit)).await?;
     let seconds = body.unwrap_or_default().session_duration.unwrap_or(SESSION);
     let caller = Caller {
         business: Some(business),

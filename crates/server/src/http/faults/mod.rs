@@ -276,7 +276,7 @@ pub(super) async fn put(
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
     let query = query::none(request.uri());
-    let body: Result<Option<RulesBody>, Refusal> = body::json(request, app.body_limit).await;
+    let body: Result<Option<RulesBody>, Refusal> = body::json(request, &app.body_limit).await;
     query?;
     let body = body?.ok_or_else(|| {
         Refusal::malformed(

@@ -79,6 +79,7 @@ fn filled() -> Connection {
     let business = |cash| fixtures(BUSINESS, cash).businesses.remove(0);
     fill(&mut books, business(4000)).unwrap();
     record_all(&mut books, business(5000).payments).unwrap();
+    drop(books);
     connection
 }
 

@@ -77,13 +77,30 @@
 //! that are refused for another reason take a token too, a wrong bearer token included, so that guessing one is slow.
 //! Requests to operate the server (`/healthz`, `/metrics`, `/docs`, `/local/...`) take none.
 //!
-//! # What is not here yet
+//! # The ledger
 //!
-//! - No ledger: nothing is posted, and invoices have no balance. An invoice, a business or an account that a request
-//!   names for the first time is registered, never refused.
-//! - No payouts and no matches, so `included_in_payout=true` and `is_matched=true` find nothing.
-//! - Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the
-//!   payment's invoices in their order. A refund that gives no amount at all is kept and not shown.
+//! Every payment posts a journal entry that balances, and each of its refunds two. What a change of a payment leaves as it
+//! was stays; what it changes is reversed and posted anew, so that the journal is only ever added to, and a change of a
+//! memo posts nothing. Layer documents that payments post and not what; the rules, with their reasons, stand in
+//! `src/domain/ledger.rs`, and case by case, as a bookkeeper writes them, in `src/domain/ledger/postings.txt`. In short:
+//!
+//! - The clearing account (by method and processor, or as the request names it) is debited with what will arrive at the
+//!   bank: the amount less all fees, which are debited to accounts of their own.
+//! - `ACCOUNTS_RECEIVABLE` is credited with what pays invoices, without fees that were passed on to the customer; ledger
+//!   accounts with what is allocated to them; `UNEARNED_REVENUE` with the rest, which is the customer's credit.
+//! - A refund is debited to its account, or to `CUSTOMER_REFUNDS` and what was credit to that, and goes back the way that
+//!   the payment came.
+//! - A payout posts the processor's fee, and a match moves the money from the clearing account to the bank.
+//!
+//! An invoice's status and outstanding balance follow the payments. What would pay more than is outstanding is refused,
+//! where the total is known: an invoice that a payment names first is registered without one, unless the server is
+//! strict ([`Config::strict_invoices`]). Nothing is posted or reversed before the closing date. What a bank transaction
+//! brought for a payment can't change any more, nor the processor of a payment in a payout.
+//!
+//! Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the payment's
+//! invoices in their order. A refund that gives no amount at all is kept and not shown.
+//!
+//! [`check_books`] works all of it out anew and tells what differs.
 
 use std::path::Path;
 

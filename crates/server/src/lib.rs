@@ -109,28 +109,36 @@
 //!
 //! # The ledger
 //!
-//! Every payment posts a balanced journal entry in the same transaction, each of its refunds two, a payout its fee and a
-//! match the money's way to the bank. The posting rules are pure functions, written down with their reasons in
-//! `domain/ledger.rs`. Nothing that was posted is edited: a change that touches it reverses the entry and posts a new one,
-//! one that touches only a memo, tags or metadata posts nothing. What would post or reverse before a business's closing
-//! date is refused. An account's debits and credits, an invoice's paid amount and the marks for payouts and matches are
-//! kept beside what they follow from; [`check_books`] works all of it out anew.
+//! Every payment posts a journal entry that balances, and each of its refunds two. What a change of a payment leaves as it
+//! was stays; what it changes is reversed and posted anew, so that the journal is only ever added to, and a change of a
+//! memo posts nothing. Layer documents that payments post and not what; the rules, with their reasons, stand in
+//! `src/domain/ledger.rs`, and case by case, as a bookkeeper writes them, in `src/domain/ledger/postings.txt`. In short:
 //!
-//! - **Businesses** have to be there: [`Config::business`], [`Fixtures`] or `POST /local/businesses`. Any other is
-//!   answered with 404.
-//! - **Accounts** are those of the chart, which come to life at their first use, and those that were created. Any other
-//!   is refused with 400, as Layer's ledger pages have it.
-//! - **Invoices** that are named for the first time are registered, unless [`Config::strict_invoices`] is set; what is
-//!   owed on them isn't known, so any amount can be paid. An invoice that was created has a total: paying more than is
-//!   outstanding is refused, and so is paying one that is fully paid or void.
-//! - **Dedicated refunds** are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the
-//!   payment's invoices in their order. A refund that gives no amount at all is kept, not shown and not posted.
+//! - The clearing account (by method and processor, or as the request names it) is debited with what will arrive at the
+//!   bank: the amount less all fees, which are debited to accounts of their own.
+//! - `ACCOUNTS_RECEIVABLE` is credited with what pays invoices, without fees that were passed on to the customer; ledger
+//!   accounts with what is allocated to them; `UNEARNED_REVENUE` with the rest, which is the customer's credit.
+//! - A refund is debited to its account, or to `CUSTOMER_REFUNDS` and what was credit to that, and goes back the way that
+//!   the payment came.
+//! - A payout posts the processor's fee, and a match moves the money from the clearing account to the bank.
+//!
+//! An invoice's status and outstanding balance follow the payments. What would pay more than is outstanding is refused,
+//! where the total is known: an invoice that a payment names first is registered without one, unless the server is
+//! strict ([`Config::strict_invoices`]). Nothing is posted or reversed before the closing date. What a bank transaction
+//! brought for a payment can't change any more, nor the processor of a payment in a payout.
+//!
+//! Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the payment's
+//! invoices in their order. A refund that gives no amount at all is kept and not shown.
+//!
+//! [`check_books`] works all of it out anew and tells what differs.
 //!
 //! # What the public API can't create
 //!
-//! Routes below `/local`, described in `spec/local.yaml`, create businesses, ledger accounts, invoices, payouts and
-//! matches, read the journal and the trial balance, and reset the server. They take tokens that open everything.
-//! [`Fixtures`] hold the same for the start.
+//! Businesses have to be there before anything is recorded in them ([`Config::business`], [`Fixtures`] or
+//! `POST /local/businesses`); any other is answered with 404. Accounts are those of the chart, which come to life at their
+//! first use, and those that were created; any other is refused with 400, as Layer's ledger pages have it. Routes below
+//! `/local`, described in `spec/local.yaml`, create businesses, ledger accounts, invoices, payouts and matches, read the
+//! journal and the trial balance, and reset the server. They take tokens that open everything.
 
 use std::path::Path;
 

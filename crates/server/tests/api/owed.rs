@@ -454,3 +454,47 @@ async fn many_names_are_joined_in_one_go() {
     );
     assert_eq!(server.look("/invoices").await[7]["paid_amount"], 2);
 }
+
+/// What a refused request has registered on its way is gone, in the database and in what the server remembers.
+#[tokio::test]
+async fn a_refused_request_leaves_no_account_and_no_number_behind() {
+    let server = server().await;
+    let through = |external_id: &str, cents: i64| {
+        with(
+            pays(external_id, &[(INVOICE, cents)]),
+            json!({"method": "CREDIT_CARD", "processor": "ADYEN"}),
+        )
+    };
+    let refused = json!([through("p1", 9000), through("p2", 1)]);
+    fault(
+        &server.bulk(&refused).await,
+        "/1/invoice_payments/0",
+        "invoice-paid",
+    );
+    assert_eq!(server.look("/ledger-accounts").await, json!([]));
+    server.record(&through("p1", 9000)).await.ok();
+    assert_eq!(
+        server.journal().await,
+        ["1 INVOICE_PAYMENT 2024-02-27: ADYEN_CLEARING 9000 / ACCOUNTS_RECEIVABLE 9000"]
+    );
+}
+
+/// Refused requests share their transaction with others, of which nothing is lost.
+#[tokio::test]
+async fn an_invoice_is_paid_once_however_many_pay_at_the_same_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = TestServer::file(&directory.path().join("payments.db")).await;
+    invoice(&server, INVOICE, 9000).await.ok();
+    let payments: Vec<Value> = (0..40)
+        .map(|n| pays(&format!("p{n}"), &[(INVOICE, 1000)]))
+        .collect();
+    let replies =
+        futures_util::future::join_all(payments.iter().map(|one| server.record(one))).await;
+    let created = replies.iter().filter(|reply| reply.status == 201).count();
+    assert_eq!(created, 9);
+    for refused in replies.iter().filter(|reply| reply.status != 201) {
+        fault(refused, "/invoice_payments/0", "invoice-paid");
+    }
+    assert_eq!(state(&server, INVOICE).await, "PAID 9000 0 0");
+    assert_eq!(server.journal().await.len(), 9);
+}

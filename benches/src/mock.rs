@@ -184,7 +184,7 @@ fn install(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// The specification as Prism can take it: it checks no body at all where an enumeration of a schema holds null
-/// (https://github.com/stoplightio/prism/issues/1931).
+/// (<https://github.com/stoplightio/prism/issues/1931>).
 fn specification(root: &Path) -> anyhow::Result<Value> {
     let path = root.join("spec/layer-payments.yaml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;

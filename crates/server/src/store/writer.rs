@@ -1,10 +1,10 @@
 //! The one thread that writes.
 //!
-//! Requests wait in a queue. The thread takes the first and all that came with it, runs each in a savepoint of one
-//! transaction, commits, and only then answers them: one wait for the disk serves them all, and what was answered is
-//! on disk. While it waits for the disk, the next requests gather.
+//! Requests wait in a queue. The thread takes the first and all that came with it, runs each in one transaction (from
+//! the second on in a savepoint), commits, and only then answers them: one wait for the disk serves them all, and what
+//! was answered is on disk. While it waits for the disk, the next requests gather.
 //!
-//! A request that fails takes back its savepoint and nothing else. A commit that fails takes back all of its batch,
+//! A request that fails takes back its own work and nothing else. A commit that fails takes back all of its batch,
 //! and each of them is told; the thread goes on with the next. A panic in a request's work is caught and fails that
 //! request alone.
 
@@ -253,7 +253,7 @@ impl Session {
         let mut lost = None;
         let mut gather_until = None;
         while let Some(mut job) = next {
-            let result = self.run(job.as_mut());
+            let result = self.run(job.as_mut(), done.is_empty());
             done.push(job);
             if let Err(error) = result {
                 lost = Some(error);
@@ -315,9 +315,14 @@ impl Session {
         Ok(())
     }
 
-    /// Runs one job in a savepoint. An error means that the whole transaction is lost.
-    fn run(&mut self, job: &mut dyn Job) -> rusqlite::Result<()> {
-        self.execute("SAVEPOINT request")?;
+    /// Runs one job so that its work alone can be taken back. An error means that the whole transaction is lost.
+    ///
+    /// The first job needs no savepoint, for which SQLite would copy each page before it is changed: nothing but its own
+    /// work is in the transaction yet.
+    fn run(&mut self, job: &mut dyn Job, is_first: bool) -> rusqlite::Result<()> {
+        if !is_first {
+            self.execute("SAVEPOINT request")?;
+        }
         // A clock that is set back must not put a later payment before an earlier one in the order of import.
         self.last_now = self.last_now.max(whole_microseconds(Timestamp::now()));
         let mut unit = Unit {
@@ -333,6 +338,14 @@ impl Session {
                 rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
                 None,
             ));
+        }
+        if is_first {
+            if keep {
+                return Ok(());
+            }
+            self.names.clear();
+            self.execute("ROLLBACK")?;
+            return self.begin();
         }
         if !keep {
             self.names.clear();

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -31,9 +30,6 @@ const QUEUE: usize = 256;
 /// The most requests of one transaction, and the longest that the first of them waits for the others' work.
 const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(50);
-/// The longest that a transaction stays open for requests that are likely to come, and how often they are looked for.
-const GATHER_TIME: Duration = Duration::from_millis(2);
-const GATHER_STEP: Duration = Duration::from_micros(50);
 /// Businesses whose names stay in memory; with more, all are forgotten and read again as they are used.
 const REMEMBERED: usize = 64;
 
@@ -113,8 +109,6 @@ impl Writer {
             names: HashMap::new(),
             data_version: None,
             last_now: Timestamp::MIN,
-            last_batch: 0,
-            last_commit: Duration::ZERO,
             policy,
         };
         let thread = thread::Builder::new()
@@ -223,9 +217,6 @@ struct Session {
     /// Tells whether another process wrote since; see SQLite's `PRAGMA data_version`.
     data_version: Option<i64>,
     last_now: Timestamp,
-    /// How many requests the last transaction had, and how long its commit took.
-    last_batch: usize,
-    last_commit: Duration,
     policy: Policy,
 }
 
@@ -251,7 +242,6 @@ impl Session {
         let mut done = Vec::new();
         let mut next = Some(first);
         let mut lost = None;
-        let mut gather_until = None;
         while let Some(mut job) = next {
             let result = self.run(job.as_mut(), done.is_empty());
             done.push(job);
@@ -260,33 +250,17 @@ impl Session {
                 break;
             }
             next = None;
-            while next.is_none() && done.len() < BATCH && started.elapsed() < BATCH_TIME {
+            if done.len() < BATCH && started.elapsed() < BATCH_TIME {
                 match messages.try_recv() {
                     Ok(Message::Run(job)) => next = Some(job),
                     Ok(Message::Close) => messages.close(),
-                    // Whoever was answered just now is likely to ask again at once. Without a short wait for them, many
-                    // clients part into two groups, and each waits for the commit of the other.
-                    Err(TryRecvError::Empty) if done.len() < self.last_batch => {
-                        let patience = (self.last_commit / 2).min(GATHER_TIME);
-                        let until = *gather_until.get_or_insert_with(|| Instant::now() + patience);
-                        if Instant::now() >= until {
-                            break;
-                        }
-                        thread::sleep(GATHER_STEP);
-                    }
-                    Err(_) => break,
+                    Err(_) => {}
                 }
             }
         }
-        self.last_batch = done.len();
         let lost = match lost {
             Some(error) => Some(error),
-            None => {
-                let started = Instant::now();
-                let result = self.execute("COMMIT");
-                self.last_commit = started.elapsed();
-                result.err()
-            }
+            None => self.execute("COMMIT").err(),
         };
         let lost = lost.map(|error| {
             self.abandon();

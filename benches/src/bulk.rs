@@ -93,7 +93,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 
     let two = two_at_once(bench, &server)?;
     report.figure(
-        "server, two connections at once",
+        "server, two connections at once (mean)",
         two,
         "ms/bulk",
         &per_second(two),

@@ -1,10 +1,10 @@
 //! The one thread that writes.
 //!
-//! Requests wait in a queue. The thread takes the first and all that came with it, runs each in a savepoint of one
-//! transaction, commits, and only then answers them: one wait for the disk serves them all, and what was answered is
-//! on disk. While it waits for the disk, the next requests gather.
+//! Requests wait in a queue. The thread takes the first and all that came with it, runs each in one transaction (from
+//! the second on in a savepoint), commits, and only then answers them: one wait for the disk serves them all, and what
+//! was answered is on disk. While it waits for the disk, the next requests gather.
 //!
-//! A request that fails takes back its savepoint and nothing else. A commit that fails takes back all of its batch,
+//! A request that fails takes back its own work and nothing else. A commit that fails takes back all of its batch,
 //! and each of them is told; the thread goes on with the next. A panic in a request's work is caught and fails that
 //! request alone.
 
@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -31,9 +30,6 @@ const QUEUE: usize = 256;
 /// The most requests of one transaction, and the longest that the first of them waits for the others' work.
 const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(50);
-/// The longest that a transaction stays open for requests that are likely to come, and how often they are looked for.
-const GATHER_TIME: Duration = Duration::from_millis(2);
-const GATHER_STEP: Duration = Duration::from_micros(50);
 /// Businesses whose names stay in memory; with more, all are forgotten and read again as they are used.
 const REMEMBERED: usize = 64;
 
@@ -113,8 +109,6 @@ impl Writer {
             names: HashMap::new(),
             data_version: None,
             last_now: Timestamp::MIN,
-            last_batch: 0,
-            last_commit: Duration::ZERO,
             policy,
         };
         let thread = thread::Builder::new()
@@ -223,9 +217,6 @@ struct Session {
     /// Tells whether another process wrote since; see SQLite's `PRAGMA data_version`.
     data_version: Option<i64>,
     last_now: Timestamp,
-    /// How many requests the last transaction had, and how long its commit took.
-    last_batch: usize,
-    last_commit: Duration,
     policy: Policy,
 }
 
@@ -251,42 +242,25 @@ impl Session {
         let mut done = Vec::new();
         let mut next = Some(first);
         let mut lost = None;
-        let mut gather_until = None;
         while let Some(mut job) = next {
-            let result = self.run(job.as_mut());
+            let result = self.run(job.as_mut(), done.is_empty());
             done.push(job);
             if let Err(error) = result {
                 lost = Some(error);
                 break;
             }
             next = None;
-            while next.is_none() && done.len() < BATCH && started.elapsed() < BATCH_TIME {
+            if done.len() < BATCH && started.elapsed() < BATCH_TIME {
                 match messages.try_recv() {
                     Ok(Message::Run(job)) => next = Some(job),
                     Ok(Message::Close) => messages.close(),
-                    // Whoever was answered just now is likely to ask again at once. Without a short wait for them, many
-                    // clients part into two groups, and each waits for the commit of the other.
-                    Err(TryRecvError::Empty) if done.len() < self.last_batch => {
-                        let patience = (self.last_commit / 2).min(GATHER_TIME);
-                        let until = *gather_until.get_or_insert_with(|| Instant::now() + patience);
-                        if Instant::now() >= until {
-                            break;
-                        }
-                        thread::sleep(GATHER_STEP);
-                    }
-                    Err(_) => break,
+                    Err(_) => {}
                 }
             }
         }
-        self.last_batch = done.len();
         let lost = match lost {
             Some(error) => Some(error),
-            None => {
-                let started = Instant::now();
-                let result = self.execute("COMMIT");
-                self.last_commit = started.elapsed();
-                result.err()
-            }
+            None => self.execute("COMMIT").err(),
         };
         let lost = lost.map(|error| {
             self.abandon();
@@ -315,9 +289,14 @@ impl Session {
         Ok(())
     }
 
-    /// Runs one job in a savepoint. An error means that the whole transaction is lost.
-    fn run(&mut self, job: &mut dyn Job) -> rusqlite::Result<()> {
-        self.execute("SAVEPOINT request")?;
+    /// Runs one job so that its work alone can be taken back. An error means that the whole transaction is lost.
+    ///
+    /// The first job needs no savepoint, for which SQLite would copy each page before it is changed: nothing but its own
+    /// work is in the transaction yet.
+    fn run(&mut self, job: &mut dyn Job, is_first: bool) -> rusqlite::Result<()> {
+        if !is_first {
+            self.execute("SAVEPOINT request")?;
+        }
         // A clock that is set back must not put a later payment before an earlier one in the order of import.
         self.last_now = self.last_now.max(whole_microseconds(Timestamp::now()));
         let mut unit = Unit {
@@ -333,6 +312,14 @@ impl Session {
                 rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
                 None,
             ));
+        }
+        if is_first {
+            if keep {
+                return Ok(());
+            }
+            self.names.clear();
+            self.execute("ROLLBACK")?;
+            return self.begin();
         }
         if !keep {
             self.names.clear();

@@ -108,3 +108,9 @@ ALTER TABLE payments ADD COLUMN in_payout INTEGER NOT NULL DEFAULT 0 CHECK (in_p
 ALTER TABLE payments ADD COLUMN is_matched INTEGER NOT NULL DEFAULT 0 CHECK (is_matched IN (0, 1));
 CREATE INDEX payments_in_payout ON payments (business_id, paid_at, id) WHERE in_payout = 1;
 CREATE INDEX payments_matched ON payments (business_id, paid_at, id) WHERE is_matched = 1;
+
+-- With what lists are filtered by, so that a rare payment in these orders is looked for in the index alone.
+DROP INDEX payments_by_imported_at;
+DROP INDEX payments_by_amount;
+CREATE INDEX payments_by_imported_at ON payments (business_id, imported_at, id, method, paid_at);
+CREATE INDEX payments_by_amount ON payments (business_id, amount, id, method, paid_at);

@@ -20,6 +20,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -39,7 +40,8 @@ pub(crate) enum Exit {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(&cli.command);
+    // Writes what is left of the log when it is dropped, at the end.
+    let _log = log(&cli.command);
     let exit = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let result = runtime.block_on(run(cli.command));
@@ -74,7 +76,12 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
 }
 
 /// Sends the server's log to standard error. `RUST_LOG` chooses what is in it.
-fn log(command: &Command) {
+///
+/// A thread of its own writes it, so that whoever doesn't read it any more can't hold up the server; lines that don't fit
+/// into its memory are left out.
+fn log(command: &Command) -> WorkerGuard {
+    /// A line takes some 200 bytes.
+    const MOST_LINES: usize = 20_000;
     let (usual, format) = match command {
         Command::Serve(args) => (LevelFilter::INFO, args.log_format),
         Command::Import(_)
@@ -87,9 +94,14 @@ fn log(command: &Command) {
     let filter = EnvFilter::builder()
         .with_default_directive(usual.into())
         .from_env_lossy();
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MOST_LINES)
+        .thread_name("log")
+        .finish(io::stderr());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(
             format == LogFormat::Text
                 && io::IsTerminal::is_terminal(&io::stderr())
@@ -99,4 +111,5 @@ fn log(command: &Command) {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+    guard
 }

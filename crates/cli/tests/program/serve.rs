@@ -20,6 +20,9 @@ fn ask(served: &Served, request: &str, headers: &[&str], body: &str) -> String {
     }
     text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
     stream.write_all(text.as_bytes()).unwrap();
+    stream
+        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -59,6 +62,22 @@ fn a_client_gets_tokens() {
     let (code, rest) = served.terminate();
     assert_eq!(code, Some(0));
     assert!(!rest.contains("hush") && !rest.contains(token), "{rest}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    let scratch = Scratch::new();
+    let served = Served::new(&scratch.db, |command| {
+        command.args(["--token", TOKEN]);
+    });
+    // A pipe holds 64 KiB, and each of these requests is a line of more than 100 bytes in the log.
+    for _ in 0..1_000 {
+        let answer = ask(&served, "GET /whoami", &[], "");
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    let (code, rest) = served.terminate();
+    assert_eq!(code, Some(0));
+    assert!(rest.len() > 64 << 10, "{} bytes of log", rest.len());
 }
 
 #[test]

@@ -461,7 +461,8 @@ pub(crate) enum Ledger {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  layer-payments import payments.csv --local payments.db && layer-payments ledger check --local payments.db")]
+  layer-payments import payments.csv --local payments.db
+  layer-payments ledger check --local payments.db")]
 pub(crate) struct LedgerCheck {
     /// The database file
     #[arg(long, value_name = "DB")]
@@ -475,7 +476,8 @@ pub(crate) struct LedgerCheck {
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  layer-payments serve --db payments.db --token secret --business 738ec216-e8e5-48f2-b7f2-cdc89c96b3d4
+  layer-payments serve --db payments.db --token secret \\
+    --business 738ec216-e8e5-48f2-b7f2-cdc89c96b3d4
   curl -H 'Authorization: Bearer secret' \\
     http://127.0.0.1:8080/v1/businesses/738ec216-e8e5-48f2-b7f2-cdc89c96b3d4/invoices/payments
 
@@ -510,7 +512,8 @@ pub(crate) struct Serve {
 
     /// A JSON file with ledger accounts, invoices, payments, payouts and matches that there are from the start
     ///
-    /// What is there already stays, so the server can be started with the same file each time. POST /local/reset takes
+    /// What is there already, by its id or external id, stays, so the server can be started with the same file each time
+    /// as long as nobody changes these. POST /local/reset takes
     /// everything away and fills the server with the file anew.
     #[arg(long, value_name = "FILE")]
     pub(crate) fixtures: Option<PathBuf>,

@@ -60,7 +60,7 @@ pub(crate) struct BusinessFixtures {
     pub(crate) matches: Vec<NewMatch>,
 }
 
-/// Why a text isn't fixtures: each fault with its JSON Pointer, a line each.
+/// Why a text isn't fixtures: each fault with its place, a line each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct InvalidFixtures(Vec<String>);

@@ -124,8 +124,9 @@
 //!
 //! An invoice's status and outstanding balance follow the payments. What would pay more than is outstanding is refused,
 //! where the total is known: an invoice that a payment names first is registered without one, unless the server is
-//! strict ([`Config::strict_invoices`]). Nothing is posted or reversed before the closing date. What a bank transaction
-//! brought for a payment can't change any more, nor the processor of a payment in a payout.
+//! strict ([`Config::strict_invoices`]). Nothing is posted or reversed before the closing date. What arrived of a payment
+//! can't change any more once a bank transaction was matched with the payment itself, nor can the processor of a payment
+//! in a payout.
 //!
 //! Dedicated refunds are kept whole and shown as refund allocations; `amount_net_of_refunds` takes them off the payment's
 //! invoices in their order. A refund that gives no amount at all is kept and not shown.

@@ -2,7 +2,8 @@
 //!
 //! A payment that the API would refuse is refused here first, with no network and no account. All rules are checked, and
 //! *every* fault is told, each as a [`Violation`]: which [`Rule`] is broken, where (a JSON Pointer), what is wrong with
-//! the values there and what would be right.
+//! the values there and what would be right. Of a payment whose JSON doesn't fit its type, that is told first and whole;
+//! what its values mean is judged once they can be read.
 //!
 //! ```
 //! use layer_payments_types::CreateInvoicePayment;

@@ -89,7 +89,7 @@ fn a_server_starts_with_fixtures_and_knows_no_other_invoices() {
     assert_eq!(recorded["payment_clearing_account"]["name"], "Petty Cash");
     for (invoice, amount, reason) in [
         ("invoice-2", 1, "no invoice with the external id"),
-        ("invoice-1", 201, "of which 200 cents are outstanding"),
+        ("invoice-1", 201, "only 200 cents are outstanding"),
     ] {
         let refused = record(invoice, amount);
         assert_ne!(refused.code, Some(0));

@@ -136,18 +136,27 @@ pub(crate) fn record_all<B: Books>(
     books: &mut B,
     requests: Vec<CreateInvoicePayment>,
 ) -> Result<Vec<Recorded>, B::Error> {
+    record_at(books, requests, |index| index)
+}
+
+/// The same for payments that are a part of a list; `place` gives the index there.
+pub(crate) fn record_at<B: Books>(
+    books: &mut B,
+    requests: Vec<CreateInvoicePayment>,
+    place: impl Fn(usize) -> usize,
+) -> Result<Vec<Recorded>, B::Error> {
     let mut refusals = Vec::new();
     // Before any payment is recorded, so that none is answered with an id that a later one replaces.
     let named = requests
         .iter()
         .enumerate()
-        .map(|(index, request)| (Some(index), &*request.invoice_payments));
+        .map(|(index, request)| (Some(place(index)), &*request.invoice_payments));
     let rewritten = join_names(books, named, &mut refusals)?;
     let mut recorded = Vec::with_capacity(requests.len());
     for (index, request) in requests.into_iter().enumerate() {
         let before = refusals.len();
         recorded.extend(record_one(books, request, &rewritten, &mut refusals)?);
-        place_in(index, &mut refusals[before..]);
+        place_in(place(index), &mut refusals[before..]);
     }
     books.carry_balances()?;
     if refusals.is_empty() {

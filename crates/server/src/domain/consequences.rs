@@ -273,8 +273,8 @@ pub(crate) fn unpayable(owed: Owed, more: i64, pointer: String) -> Refusal {
         (false, Some(outstanding)) => (
             "invoice-overpaid",
             format!(
-                "The allocation pays {more} cents on the invoice, of which {outstanding} cents are outstanding; \
-                 allocate at most these, and the rest to a ledger account, or not at all, as the customer's credit."
+                "The payment pays {more} cents on the invoice that it didn't before, and only {outstanding} cents are \
+                 outstanding; allocate at most these, and the rest to a ledger account, or not at all, as the customer's credit."
             ),
         ),
         (false, None) => (

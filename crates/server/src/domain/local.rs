@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::books::{Books, Joined, Kept, join, record_all, show};
+use super::books::{Books, Joined, Kept, join, record_at, show};
 use super::chart::{self, AccountKind, Class};
 use super::ledger::{self, Account as Named, Draft, EntryType, Lines, OutOfRange};
 use super::payment::whole_microseconds;
@@ -253,6 +253,9 @@ pub(crate) trait LocalBooks: Books {
     /// A payout as replies show it.
     fn show_payout(&mut self, id: Uuid) -> Result<types::Payout, Self::Error>;
 
+    /// Whether a bank transaction belongs to a match.
+    fn is_bank_transaction_matched(&mut self, id: Uuid) -> Result<bool, Self::Error>;
+
     /// The match of a payout or a payment, if there is one.
     fn existing_match(&mut self, matched: Matched) -> Result<Option<Match>, Self::Error>;
 
@@ -260,6 +263,7 @@ pub(crate) trait LocalBooks: Books {
     fn create_match(
         &mut self,
         matched: Matched,
+        bank_transaction: Uuid,
         amount: i64,
         shown: &Match,
     ) -> Result<(), Self::Error>;
@@ -449,6 +453,15 @@ pub(crate) fn create_invoice<B: LocalBooks>(
     if let (false, Some(id), Some(name)) = (is_new, id, &external_id)
         && let Some(invented) = books.name_invoice(id, name)?
     {
+        // What payments paid under the other name counts against the total that is given now.
+        if let Some(known) = books.existing_invoice(Some(id), None)?
+            && known.paid <= total_amount
+        {
+            books.save_invoice(&Invoice {
+                total_amount: Some(total_amount),
+                ..known
+            })?;
+        }
         // Payments have named it by its external id alone so far.
         let mut refusals = Vec::new();
         let pointer = "/id".to_owned();
@@ -459,7 +472,13 @@ pub(crate) fn create_invoice<B: LocalBooks>(
         }];
         join(books, &joined, &mut refusals)?;
         if !refusals.is_empty() {
-            return Err(refusals.into());
+            return Err(refuse(
+                "invoice-overpaid",
+                "/total_amount",
+                "Payments pay more than that on the invoice already, under its id and its external id together, or it \
+                 is void; give a total of at least what they pay."
+                    .to_owned(),
+            ));
         }
         existing = books.existing_invoice(Some(id), None)?;
     }
@@ -651,6 +670,21 @@ pub(crate) fn create_payout<B: LocalBooks>(
                     .to_owned(),
             ));
         }
+        if payment.in_payout {
+            return Err(refuse(
+                "payment-in-payout",
+                &pointer,
+                "The payment is in another payout already, and its money arrives once; leave it out.".to_owned(),
+            ));
+        }
+        if payment.payment.method == types::PaymentMethod::CreditBalance {
+            return Err(refuse(
+                "payout-target",
+                &pointer,
+                "The payment redeems credit, so no money of it can be paid out; leave it out."
+                    .to_owned(),
+            ));
+        }
         if !seen.insert(payment.key) {
             return Err(refuse(
                 "payment-twice",
@@ -791,7 +825,27 @@ pub(crate) fn create_match<B: LocalBooks>(
         return Ok((there, IsNew(false)));
     }
     let amount = bank_transaction.amount;
-    if i128::from(amount) != expected || amount <= 0 {
+    if amount <= 0 {
+        return Err(refuse(
+            "match-amount-mismatch",
+            "/bank_transaction/amount",
+            format!(
+                "The bank transaction has {amount} cents; only money that arrives can be matched."
+            ),
+        ));
+    }
+    if let Some(id) = bank_transaction.id
+        && books.is_bank_transaction_matched(id)?
+    {
+        return Err(refuse(
+            "bank-transaction-matched",
+            "/bank_transaction/id",
+            format!(
+                "The bank transaction {id} is matched already, and its money arrived once; give another one."
+            ),
+        ));
+    }
+    if i128::from(amount) != expected {
         return Err(refuse(
             "match-amount-mismatch",
             "/bank_transaction/amount",
@@ -802,15 +856,16 @@ pub(crate) fn create_match<B: LocalBooks>(
     }
     let date = whole_microseconds(bank_transaction.date);
     let id = books.new_id();
+    let bank_transaction_id = match bank_transaction.id {
+        Some(id) => id,
+        None => books.new_id(),
+    };
     let shown = Match {
         id,
         match_type: Some(match_type),
         bank_transaction: Field::Value(BankTransaction {
             type_: Some("Bank_Transaction_Data".to_owned()),
-            id: match bank_transaction.id {
-                Some(id) => id,
-                None => books.new_id(),
-            },
+            id: bank_transaction_id,
             business_id: Some(books.business_id()),
             source: bank_transaction.source.into(),
             source_transaction_id: bank_transaction.source_transaction_id.into(),
@@ -836,7 +891,7 @@ pub(crate) fn create_match<B: LocalBooks>(
         }),
         extra: Map::new(),
     };
-    books.create_match(matched, amount, &shown)?;
+    books.create_match(matched, bank_transaction_id, amount, &shown)?;
     let keys = match matched {
         Matched::Payout(payout) => books.payments_of_payout(payout)?,
         Matched::Payment(key) => vec![key],
@@ -920,37 +975,42 @@ fn payment_by_name<B: LocalBooks>(
 }
 
 /// Creates what a file holds in one business, and leaves what is there as it is: a client may have changed it since.
+/// `place` tells in an error which part of the file is refused.
 pub(crate) fn fill<B: LocalBooks>(
     books: &mut B,
     fixtures: BusinessFixtures,
+    place: impl Fn(&str, B::Error) -> B::Error,
 ) -> Result<(), B::Error> {
-    for account in fixtures.ledger_accounts {
-        create_account(books, account)?;
+    for (index, account) in fixtures.ledger_accounts.into_iter().enumerate() {
+        create_account(books, account)
+            .map_err(|error| place(&format!("/ledger_accounts/{index}"), error))?;
     }
-    for invoice in fixtures.invoices {
+    for (index, invoice) in fixtures.invoices.into_iter().enumerate() {
         let existing = books.existing_invoice(invoice.id, invoice.external_id.as_deref())?;
         if existing.is_none_or(|existing| existing.total_amount.is_none()) {
-            create_invoice(books, invoice)?;
+            create_invoice(books, invoice)
+                .map_err(|error| place(&format!("/invoices/{index}"), error))?;
         }
     }
     let mut payments = Vec::with_capacity(fixtures.payments.len());
-    for payment in fixtures.payments {
+    let mut places = Vec::with_capacity(fixtures.payments.len());
+    for (index, payment) in fixtures.payments.into_iter().enumerate() {
         let existing = match payment.external_id.as_deref() {
             Some(external_id) => books.by_external_id(external_id)?,
             None => None,
         };
         if existing.is_none() {
             payments.push(payment);
+            places.push(index);
         }
     }
-    if !payments.is_empty() {
-        record_all(books, payments)?;
+    record_at(books, payments, |index| places[index]).map_err(|error| place("/payments", error))?;
+    for (index, payout) in fixtures.payouts.into_iter().enumerate() {
+        create_payout(books, payout).map_err(|error| place(&format!("/payouts/{index}"), error))?;
     }
-    for payout in fixtures.payouts {
-        create_payout(books, payout)?;
-    }
-    for bank_transaction in fixtures.matches {
-        create_match(books, bank_transaction)?;
+    for (index, bank_transaction) in fixtures.matches.into_iter().enumerate() {
+        create_match(books, bank_transaction)
+            .map_err(|error| place(&format!("/matches/{index}"), error))?;
     }
     Ok(())
 }

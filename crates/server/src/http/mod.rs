@@ -208,13 +208,23 @@ fn fill(
     for id in businesses {
         unit.register_business(id)?;
     }
-    for fixtures in fixtures
+    let all = fixtures
         .into_iter()
-        .flat_map(|fixtures| fixtures.businesses)
-    {
+        .flat_map(|fixtures| fixtures.businesses);
+    for (index, fixtures) in all.enumerate() {
         let (id, closing_date) = (fixtures.id, fixtures.closing_date);
         let (business, _) = unit.create_business(&fixtures.business)?;
-        crate::domain::local::fill(&mut unit.books(id)?, fixtures)?;
+        crate::domain::local::fill(&mut unit.books(id)?, fixtures, |part, error| {
+            let store::Error::Refused(mut refusals) = error else {
+                return error;
+            };
+            for refusal in &mut refusals {
+                refusal
+                    .pointer
+                    .insert_str(0, &format!("/businesses/{index}{part}"));
+            }
+            store::Error::Refused(refusals)
+        })?;
         if business.closing_date.is_none() && closing_date.is_some() {
             unit.close_until(id, closing_date.map(whole_microseconds))?;
         }

@@ -426,9 +426,10 @@ impl Registry for SqliteBooks<'_> {
             (Some(id), Some(external_id)) => match self.invoice_by_external_id(external_id)? {
                 // What is known of both was noted before.
                 Some(known) if known.id == id => InvoiceName::Is(id),
-                None if self.policy.strict_invoices && self.lacks_external_id(id)? => {
-                    InvoiceName::Unknown
-                }
+                None if self.policy.strict_invoices => match self.invoice_by_own_id(id)? {
+                    InvoiceName::Is(_) => InvoiceName::Disagree,
+                    unknown => unknown,
+                },
                 _ => InvoiceName::Disagree,
             },
             (Some(id), None) => self.invoice_by_own_id(id)?,

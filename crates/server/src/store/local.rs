@@ -143,6 +143,15 @@ impl LocalBooks for SqliteBooks<'_> {
         payouts::show(self.connection, self.names.business, id)
     }
 
+    fn is_bank_transaction_matched(&mut self, id: Uuid) -> Result<bool, Error> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM matches WHERE business_id = ?1 AND bank_transaction_id = ?2",
+            )?
+            .exists(params![self.names.business, id.as_bytes()])?)
+    }
+
     fn existing_match(&mut self, matched: Matched) -> Result<Option<Match>, Error> {
         // Asked for both at once, SQLite reads all matches of the business.
         let sql = match matched {
@@ -167,18 +176,26 @@ impl LocalBooks for SqliteBooks<'_> {
             .transpose()?)
     }
 
-    fn create_match(&mut self, matched: Matched, amount: i64, shown: &Match) -> Result<(), Error> {
+    fn create_match(
+        &mut self,
+        matched: Matched,
+        bank_transaction: Uuid,
+        amount: i64,
+        shown: &Match,
+    ) -> Result<(), Error> {
         let (payout, payment) = columns(&matched);
         self.connection
             .prepare_cached(
-                "INSERT INTO matches (business_id, id, payout_id, payment_key, created_at, amount, document)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO matches
+                     (business_id, id, payout_id, payment_key, bank_transaction_id, created_at, amount, document)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 self.names.business,
                 shown.id.as_bytes(),
                 payout,
                 payment,
+                bank_transaction.as_bytes(),
                 self.now.as_microsecond(),
                 amount,
                 serde_json::to_string(shown)?,

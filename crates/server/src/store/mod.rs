@@ -56,6 +56,8 @@ pub(crate) enum OpenError {
         "the file can't be used with a write-ahead log (its journal mode stays {0:?}); put it on a local disk"
     )]
     NoWal(String),
+    #[error("there are no books in it yet; `serve` and `import` begin some")]
+    Empty,
     #[error(
         "it was written by another release (its schema has version {found}, this release's has {expected}); `serve` and \
          `import` bring an older one up to date"

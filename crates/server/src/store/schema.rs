@@ -99,6 +99,8 @@ pub(super) fn check_version(connection: &Connection) -> Result<(), OpenError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found == VERSION {
         Ok(())
+    } else if found == 0 {
+        Err(OpenError::Empty)
     } else {
         Err(OpenError::Version {
             found,

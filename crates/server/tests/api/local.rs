@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use layer_payments_server::{Database, Fixtures};
+use layer_payments_server::{Database, Fixtures, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -349,6 +349,36 @@ fn fixtures() -> Fixtures {
 
 async fn start(path: &Path) -> TestServer {
     TestServer::start(config(Database::File(path.to_owned())).fixtures(fixtures())).await
+}
+
+#[tokio::test]
+async fn fixtures_that_the_books_refuse_are_told_with_their_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("payments.db");
+    let payment = |name: &str, day: &str| {
+        json!({"external_id": name, "paid_at": format!("{day}T00:00:00Z"), "method": "CASH", "amount": 1,
+               "invoice_payments": []})
+    };
+    let file = |payments: Value| {
+        let text = json!({"businesses": [
+            {"id": "22222222-2222-4222-8222-222222222222"},
+            {"id": BUSINESS, "payments": payments, "closing_date": "2024-02-01T00:00:00Z"},
+        ]});
+        let fixtures = Fixtures::from_json(text.to_string().as_bytes()).unwrap();
+        config(Database::File(path.clone())).fixtures(fixtures)
+    };
+    let first = payment("p1", "2024-02-02");
+    let server = TestServer::start(file(json!([first]))).await;
+    server.stop().await;
+    let late = file(json!([first, payment("p2", "2024-01-31")]));
+    let error = Server::bind(late, "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("/businesses/1/payments/1/paid_at: "),
+        "{text}"
+    );
 }
 
 #[tokio::test]

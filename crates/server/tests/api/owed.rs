@@ -374,6 +374,29 @@ async fn an_invoice_is_created_with_the_name_that_payments_have_used() {
         server.record(&named).await.ok().outcomes(),
         json!(["unchanged"])
     );
+    // What was paid under both names counts against the total that comes with them.
+    let by = |target: Value, name: &str| {
+        let allocation = with(target, json!({"amount": 80}));
+        with(payment(name), json!({"invoice_payments": [allocation]}))
+    };
+    let third = "33333333-3333-4333-8333-333333333333";
+    let first = json!({"id": third, "total_amount": 100});
+    server.create("/invoices", &first).await.ok();
+    server
+        .bulk(&json!([
+            by(json!({"invoice_id": third}), "q"),
+            by(json!({"invoice_external_id": "t"}), "r"),
+        ]))
+        .await
+        .ok();
+    let joined = |total: i64| json!({"id": third, "external_id": "t", "total_amount": total});
+    fault(
+        &server.create("/invoices", &joined(159)).await,
+        "/total_amount",
+        "invoice-overpaid",
+    );
+    server.create("/invoices", &joined(160)).await.ok();
+    assert_eq!(state(&server, third).await, "PAID 160 0 0");
     // Its names are settled now.
     let other = json!({"id": OTHER, "external_id": "i", "total_amount": 100});
     fault(
@@ -411,6 +434,12 @@ async fn strict_servers_refuse_invoices_that_were_not_created() {
     let both = json!({"id": INVOICE, "external_id": "i", "total_amount": 30});
     assert_eq!(server.create("/invoices", &both).await.status, 201);
     assert_eq!(server.record(&by_id).await.outcomes(), json!(["created"]));
+    let misnamed = named(json!({"invoice_id": INVOICE, "invoice_external_id": "j"}));
+    fault(
+        &server.record(&misnamed).await,
+        "/invoice_payments/0/invoice_external_id",
+        "invoice-ids-disagree",
+    );
     for known in [&by_name, &by_both] {
         assert_eq!(server.record(known).await.outcomes(), json!(["unchanged"]));
     }

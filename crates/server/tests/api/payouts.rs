@@ -429,3 +429,42 @@ async fn a_payment_stays_with_the_processor_of_its_payout() {
         ["p"]
     );
 }
+
+#[tokio::test]
+async fn money_arrives_once() {
+    let server = TestServer::memory().await;
+    let credit = with(payment("credit"), json!({"method": "CREDIT_BALANCE"}));
+    server
+        .bulk(&json!([card("p1"), card("p2"), card("p3"), credit]))
+        .await
+        .ok();
+    server
+        .create("/payouts", &payout("out", 8_700, &["p1"]))
+        .await
+        .ok();
+    // Neither in two payouts, nor as credit that is redeemed.
+    let reply = server
+        .create("/payouts", &payout("again", 17_400, &["p2", "p1"]))
+        .await;
+    fault(&reply, "/payments/1", "payment-in-payout");
+    let no_processor = with(
+        payout("credit", 9_000, &["credit"]),
+        json!({"processor": null}),
+    );
+    let reply = server.create("/payouts", &no_processor).await;
+    fault(&reply, "/payments/0", "payout-target");
+    // Nor by one bank transaction for two payments.
+    let matched = |name: &str| {
+        json!({
+            "invoice_payment_external_id": name,
+            "bank_transaction": {
+                "id": "11111111-2222-3333-4444-555555555555", "date": "2024-03-01T00:00:00Z", "amount": 8_700,
+            },
+        })
+    };
+    server.create("/matches", &matched("p2")).await.ok();
+    let reply = server.create("/matches", &matched("p3")).await;
+    fault(&reply, "/bank_transaction/id", "bank-transaction-matched");
+    let again = server.create("/matches", &matched("p2")).await;
+    assert_eq!(again.status, 200);
+}

@@ -77,7 +77,7 @@ fn filled() -> Connection {
     let mut books =
         SqliteBooks::open(&connection, &mut names, BUSINESS, now, Policy::default()).unwrap();
     let business = |cash| fixtures(BUSINESS, cash).businesses.remove(0);
-    fill(&mut books, business(4000)).unwrap();
+    fill(&mut books, business(4000), |_, error| error).unwrap();
     record_all(&mut books, business(5000).payments).unwrap();
     drop(books);
     connection

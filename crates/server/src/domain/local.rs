@@ -446,22 +446,23 @@ pub(crate) fn create_invoice<B: LocalBooks>(
     not_empty("/external_id", external_id.as_deref())?;
     let mut existing = books.existing_invoice(id, external_id.as_deref())?;
     let is_new = existing.is_none();
-    if let (false, Some(id), Some(name)) = (is_new, id, &external_id)
-        && let Some(invented) = books.name_invoice(id, name)?
-    {
-        // Payments have named it by its external id alone so far.
-        let mut refusals = Vec::new();
-        let pointer = "/id".to_owned();
-        let joined = [Joined {
-            invented,
-            id,
-            pointer,
-        }];
-        join(books, &joined, &mut refusals)?;
-        if !refusals.is_empty() {
-            return Err(refusals.into());
+    if let (false, Some(id), Some(name)) = (is_new, id, &external_id) {
+        if let Some(invented) = books.name_invoice(id, name)? {
+            // Payments have named it by its external id alone so far.
+            let mut refusals = Vec::new();
+            let pointer = "/id".to_owned();
+            let joined = [Joined {
+                invented,
+                id,
+                pointer,
+            }];
+            join(books, &joined, &mut refusals)?;
+            if !refusals.is_empty() {
+                return Err(refusals.into());
+            }
         }
-        existing = books.existing_invoice(Some(id), None)?;
+        // It may have got one of its names just now.
+        existing = books.existing_invoice(Some(id), Some(name))?;
     }
     let invoice = match existing {
         Some(invoice) => {

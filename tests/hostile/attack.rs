@@ -17,6 +17,34 @@ pub(crate) struct Target {
     _scratch: TempDir,
 }
 
+/// Lets this process, and the servers that it starts, open as many files as the system allows. Gives how many that are;
+/// the usual soft limit is too low for a crowd.
+pub(crate) fn open_files() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        // More than these tests ever open.
+        const ENOUGH: u64 = 20_000;
+        let limit = getrlimit(Resource::Nofile);
+        let soft = limit.current.unwrap_or(u64::MAX);
+        let wanted = limit.maximum.unwrap_or(u64::MAX).min(ENOUGH);
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum: limit.maximum,
+        };
+        let files = if wanted > soft && setrlimit(Resource::Nofile, raised).is_ok() {
+            wanted
+        } else {
+            soft
+        };
+        usize::try_from(files).unwrap_or(usize::MAX)
+    }
+    // Other systems have no limit of this kind.
+    #[cfg(not(unix))]
+    usize::MAX
+}
+
 /// A reply as its bytes say it.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -33,6 +61,7 @@ impl Target {
     pub(crate) const MOST_MEMORY: u64 = 512 << 20;
 
     pub(crate) fn new() -> Target {
+        open_files();
         let scratch = tempfile::tempdir().expect("a temporary folder can be made");
         let server = Served::start(&scratch.path().join("payments.db"));
         Target {

@@ -1,20 +1,27 @@
 //! Random sequences of all operations against a model that predicts every reply.
 //!
-//! The model (`model.rs`) is plain Rust, written from `spec/decisions.md`, and shares no code with the server. Each
-//! sequence has a business of its own and is sent one request after another, several sequences at a time; a second test
-//! has many clients in one business. What fails is run again with ever fewer of its operations, and the shortest
-//! sequence that still fails is printed.
+//! The model (`model.rs` and what it uses: `rules.rs`, `books.rs`, `invoices.rs`, `ledger.rs`) is plain Rust, written from
+//! `spec/decisions.md` and the posting rules in the server's documentation, and shares no code with the server. It also
+//! predicts what each request posts, what each account's balance is and what is owed on each invoice, which is compared
+//! at the end of a sequence and at times before. Each sequence has a business of its own and is sent one request after
+//! another, several sequences at a time; a second test has many clients in one business. What fails is run again with
+//! ever fewer of its operations, and the shortest sequence that still fails is printed.
 //!
 //! `LAYER_TEST_SEED` repeats a run, `LAYER_MODEL_SEQUENCES` makes a longer one.
 
+mod books;
 mod exchange;
+mod invoices;
+mod ledger;
 mod model;
 mod operations;
+mod rules;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use layer_payments_tests::random::{Random, seed, setting};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::exchange::Api;
@@ -62,6 +69,7 @@ async fn every_reply_is_the_one_predicted() {
             );
         }
     }
+    assert_eq!(api.faults_of_books().await, json!([]));
     println!(
         "{operations} operations in {count} sequences took {:.1} s: {}",
         started.elapsed().as_secs_f32(),
@@ -95,11 +103,16 @@ async fn clients_at_once_dont_get_in_each_others_way() {
             model
         });
     }
-    let mut expected = 0;
+    let mut models = Vec::new();
     while let Some(model) = clients.join_next().await {
-        expected += model.expect("a client found a fault; see above").len();
+        models.push(model.expect("a client found a fault; see above"));
     }
+    let expected = models.iter().map(Model::len).sum::<usize>();
     assert_eq!(api.count(business).await, expected);
+    if let Err(fault) = api.books(business, &mut models).await {
+        panic!("seed {seed}: {fault}");
+    }
+    assert_eq!(api.faults_of_books().await, json!([]));
 }
 
 /// Two, or many, identical first requests at the same moment make one payment.
@@ -131,7 +144,7 @@ async fn identical_requests_at_once_make_one_payment() {
     assert_eq!(api.count(business).await, 20);
 }
 
-/// Sends a sequence to a new business. An error is the step that failed, and how.
+/// Sends a sequence to a new business, and compares the books at its end. An error is the step that failed, and how.
 async fn run(api: &Api, sequence: &[Operation]) -> Result<(), (usize, String)> {
     let business = api.new_business();
     let mut model = Model::new();
@@ -140,7 +153,9 @@ async fn run(api: &Api, sequence: &[Operation]) -> Result<(), (usize, String)> {
             .await
             .map_err(|fault| (step, fault))?;
     }
-    Ok(())
+    let last = sequence.len().saturating_sub(1);
+    let books = api.books(business, std::slice::from_mut(&mut model));
+    books.await.map_err(|fault| (last, fault))
 }
 
 /// Leaves out of a failing sequence whatever it fails without.

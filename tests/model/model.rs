@@ -1,33 +1,31 @@
 //! What the API has to answer, worked out from `spec/decisions.md`.
 //!
-//! [`Model::record`], [`Model::update`] and [`Model::list`] are the operations. A change is judged in three steps: the
-//! request by itself ([`faults_of_request`]), the request against the payment that it changes ([`against_payment`]), and
-//! the payment that results. What follows from payments, such as the balances of invoices, belongs behind
-//! [`Model::keep`], through which every change goes.
+//! [`Model::record`], [`Model::update`], [`Model::list`], [`Model::create_invoice`] and [`Model::void_invoice`] are the
+//! operations. A change is judged in four steps: the request by itself ([`faults_of_request`]), the names in it
+//! ([`Books::named`]), the request against the payment that it changes ([`against_payment`]), and what follows from the
+//! payment that results ([`Books::put`]): what it pays on invoices, and what it posts.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::books::{Books, Payment, new_payment};
+use crate::ledger::{self, account, items};
+use crate::rules::{against_payment, faults_of_form, faults_of_request};
 
 /// A place and the code of a rule.
 pub(crate) type Fault = (String, String);
 
-/// A payment as the model knows it. Values that the server chooses are noted when it first tells them.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Payment {
-    pub(crate) id: String,
-    pub(crate) imported_at: String,
-    /// By the names that requests have for them; what isn't set isn't there.
-    pub(crate) values: Map<String, Value>,
-}
-
 /// What becomes of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Prediction {
-    /// The payments as they are afterwards, and for records what became of each.
-    Done(Vec<(Option<usize>, Map<String, Value>, Outcome)>),
+#[derive(Clone, Debug)]
+pub(crate) enum Prediction<T> {
+    /// The books as they are afterwards, and what the reply shows of them.
+    Done(Box<Books>, T),
     Refused(Vec<Fault>),
 }
+
+/// The payments that a reply shows, and for records what became of each.
+pub(crate) type Outcomes = Vec<(usize, Outcome)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -46,16 +44,13 @@ impl Outcome {
     }
 }
 
-/// The payments of one business.
+/// The model of one business.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    payments: Vec<Payment>,
-    /// Which id the server gave to what: an invoice by its external id, an account by its stable name, a tag.
+    pub(crate) books: Books,
+    /// Which id the server gave to what: an account by its stable name, a tag.
     ids: BTreeMap<(&'static str, String), String>,
 }
-
-/// Properties of requests that a payment has unless they are cleared, with what they are when they aren't set.
-const LISTS: [&str; 3] = ["invoice_payments", "additional_fees", "tags"];
 
 impl Model {
     pub(crate) fn new() -> Model {
@@ -63,24 +58,15 @@ impl Model {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.payments.len()
+        self.books.payments.len()
     }
 
     pub(crate) fn payment(&self, index: usize) -> &Payment {
-        &self.payments[index]
-    }
-
-    fn by_external_id(&self, external_id: &str) -> Option<usize> {
-        self.payments.iter().position(|payment| {
-            payment
-                .values
-                .get("external_id")
-                .is_some_and(|id| id == external_id)
-        })
+        &self.books.payments[index]
     }
 
     /// Predicts what recording these payments does: one by itself, or all of a bulk (D52, D54, D55).
-    pub(crate) fn record(&self, requests: &[Value], bulk: bool) -> Prediction {
+    pub(crate) fn record(&self, requests: &[Value], bulk: bool) -> Prediction<Outcomes> {
         let mut faults = Vec::new();
         let place = |index: usize| {
             if bulk {
@@ -108,30 +94,47 @@ impl Model {
         if !faults.is_empty() {
             return Prediction::Refused(faults);
         }
+        let mut books = self.books.clone();
+        // A request settles its invoices' names before it records the first payment.
+        let mut rewritten = Vec::new();
+        for (index, request) in requests.iter().enumerate() {
+            faults.extend(books.settle_all(request, &place(index), &mut rewritten));
+        }
         let mut done = Vec::new();
         for (index, request) in requests.iter().enumerate() {
+            let place = place(index);
             let known = request["external_id"]
                 .as_str()
-                .and_then(|id| self.by_external_id(id));
-            // What a record leaves out or gives as null stays as it was.
-            let given = |key: &str| request.get(key).filter(|value| !value.is_null());
-            let mut values =
-                known.map_or_else(new_payment, |known| self.payments[known].values.clone());
-            for (key, _) in request.as_object().into_iter().flatten() {
-                if let Some(value) = given(key) {
-                    values.insert(key.clone(), settled(key, value));
+                .and_then(|id| books.by_external_id(id));
+            let before =
+                known.map_or_else(new_payment, |known| books.payments[known].values.clone());
+            let mut values = before.clone();
+            for (key, value) in request.as_object().into_iter().flatten() {
+                // What a record leaves out or gives as null stays as it was.
+                if !value.is_null() {
+                    values.insert(key.clone(), books.named(key, value, &place, &mut faults));
                 }
             }
-            faults.extend(against_payment(&values, request, &place(index)));
+            faults.extend(against_payment(&values, request, &place));
+            // What would follow from a payment isn't looked at any more once something is refused: it would follow from
+            // payments that aren't there.
+            if !faults.is_empty() {
+                continue;
+            }
             let outcome = match known {
                 None => Outcome::Created,
-                Some(known) if self.payments[known].values == values => Outcome::Unchanged,
+                Some(known) if before == values && !rewritten.contains(&known) => {
+                    Outcome::Unchanged
+                }
                 Some(_) => Outcome::Updated,
             };
-            done.push((known, values, outcome));
+            match books.put(known, values, &place) {
+                Ok(payment) => done.push((payment, outcome)),
+                Err(found) => faults.extend(found),
+            }
         }
         if faults.is_empty() {
-            Prediction::Done(done)
+            Prediction::Done(Box::new(books), done)
         } else {
             Prediction::Refused(faults)
         }
@@ -143,13 +146,15 @@ impl Model {
     }
 
     /// Predicts what an update does (D21, D22, D56).
-    pub(crate) fn update(&self, index: usize, request: &Value) -> Prediction {
+    pub(crate) fn update(&self, index: usize, request: &Value) -> Prediction<Outcomes> {
         let faults = self.faults_of_update(request);
         if !faults.is_empty() {
             return Prediction::Refused(faults);
         }
-        let mut values = self.payments[index].values.clone();
-        let mut faults = Vec::new();
+        let mut books = self.books.clone();
+        let mut faults = books.settle_all(request, "", &mut Vec::new());
+        let before = books.payments[index].values.clone();
+        let mut values = before.clone();
         for (key, value) in request.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 // These can't be empty, and null leaves them.
@@ -164,27 +169,62 @@ impl Model {
                     values.remove(key);
                 }
                 _ => {
-                    values.insert(key.clone(), settled(key, value));
+                    values.insert(key.clone(), books.named(key, value, "", &mut faults));
                 }
             }
         }
         if let Some(name) = request["external_id"].as_str()
-            && self
+            && books
                 .by_external_id(name)
                 .is_some_and(|other| other != index)
         {
             faults.push(("/external_id".to_owned(), "external-id-taken".to_owned()));
         }
         faults.extend(against_payment(&values, request, ""));
-        if faults.is_empty() {
-            let outcome = if values == self.payments[index].values {
-                Outcome::Unchanged
-            } else {
-                Outcome::Updated
-            };
-            Prediction::Done(vec![(Some(index), values, outcome)])
+        if !faults.is_empty() {
+            return Prediction::Refused(faults);
+        }
+        let outcome = if values == before {
+            Outcome::Unchanged
         } else {
-            Prediction::Refused(faults)
+            Outcome::Updated
+        };
+        match books.put(Some(index), values, "") {
+            Ok(payment) => Prediction::Done(Box::new(books), vec![(payment, outcome)]),
+            Err(faults) => Prediction::Refused(faults),
+        }
+    }
+
+    /// Predicts what creating an invoice does. Tells its place, and whether it is new.
+    pub(crate) fn create_invoice(&self, request: &Value) -> Prediction<(usize, bool)> {
+        let mut books = self.books.clone();
+        let mut faults = Vec::new();
+        if let (Some(id), Some(name)) = (request["id"].as_str(), request["external_id"].as_str()) {
+            let is_known = books.invoices.places().into_iter().any(|place| {
+                let invoice = &books.invoices.0[place];
+                invoice.id.as_deref() == Some(id) || invoice.external_id.as_deref() == Some(name)
+            });
+            if is_known {
+                books.settle((id, name), "/id".to_owned(), &mut Vec::new(), &mut faults);
+            }
+        }
+        if !faults.is_empty() {
+            return Prediction::Refused(faults);
+        }
+        let now = books.clone();
+        match books.invoices.create(request, |place| now.paid(place).paid) {
+            Ok(created) => Prediction::Done(Box::new(books), created),
+            Err((at, code)) => Prediction::Refused(vec![(at.to_owned(), code.to_owned())]),
+        }
+    }
+
+    /// Predicts what voiding an invoice does.
+    pub(crate) fn void_invoice(&self, place: usize) -> Prediction<(usize, bool)> {
+        let mut books = self.books.clone();
+        let paid = books.paid(place).paid;
+        match books.invoices.void(place, paid) {
+            Ok(()) => Prediction::Done(Box::new(books), (place, false)),
+            Err(code) => Prediction::Refused(vec![(String::new(), code.to_owned())]),
         }
     }
 
@@ -206,11 +246,11 @@ impl Model {
                 _ => true,
             })
         };
-        let mut listed: Vec<usize> = (0..self.payments.len())
-            .filter(|index| passes(&self.payments[*index]))
+        let mut listed: Vec<usize> = (0..self.books.payments.len())
+            .filter(|index| passes(&self.books.payments[*index]))
             .collect();
         let key = |index: &usize| {
-            let payment = &self.payments[*index];
+            let payment = &self.books.payments[*index];
             let value = match query.get("sort_by").map(String::as_str) {
                 Some("amount") => format!(
                     "{:020}",
@@ -231,39 +271,23 @@ impl Model {
         listed
     }
 
-    /// Takes over what was predicted and took place. `shown` is the payment in the reply, and has to be the one that was
-    /// predicted.
-    pub(crate) fn keep(
-        &mut self,
-        known: Option<usize>,
-        values: Map<String, Value>,
-        shown: &Value,
-    ) -> Result<(), String> {
+    /// Notes what the server chose for a payment, which a reply shows, and checks the rest of it.
+    pub(crate) fn learn(&mut self, index: usize, shown: &Value) -> Result<(), String> {
         let text = |key: &str| shown[key].as_str().unwrap_or_default().to_owned();
-        let payment = Payment {
-            id: text("id"),
-            imported_at: text("imported_at"),
-            values,
-        };
-        let index = match known {
-            Some(index) => {
-                self.payments[index].values = payment.values;
-                index
+        let (id, imported_at) = (text("id"), text("imported_at"));
+        if self.books.payments[index].id.is_empty() {
+            if self.books.payments.iter().any(|other| other.id == id) {
+                return Err(format!("{id:?} is another payment's id"));
             }
-            None => {
-                if self.payments.iter().any(|other| other.id == payment.id) {
-                    return Err(format!("{} is another payment's id", payment.id));
-                }
-                self.payments.push(payment);
-                self.payments.len() - 1
-            }
-        };
+            let payment = &mut self.books.payments[index];
+            (payment.id, payment.imported_at) = (id, imported_at);
+        }
         self.check(index, shown)
     }
 
     /// Compares a payment in a reply with what it has to be, and its ids with those of earlier replies.
     pub(crate) fn check(&mut self, index: usize, shown: &Value) -> Result<(), String> {
-        let payment = self.payments[index].clone();
+        let payment = self.books.payments[index].clone();
         let values = &payment.values;
         let get = |key: &str| values.get(key).cloned().unwrap_or_default();
         let mut expected = json!({
@@ -271,9 +295,6 @@ impl Model {
             "id": payment.id,
             "imported_at": payment.imported_at,
             "at": get("paid_at"),
-            "prepayment_account": null,
-            "payment_clearing_account": null,
-            "refund_allocations": [],
             "payouts": [],
         });
         for key in [
@@ -288,60 +309,153 @@ impl Model {
         ] {
             expected[key] = get(key);
         }
-        let list = |key: &str| {
-            values
-                .get(key)
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let fees = list("additional_fees");
-        let parts = list("invoice_payments");
-        let tags = list("tags");
+        expected["prepayment_account"] = self.account(
+            values.get("redemption_account"),
+            &shown["prepayment_account"],
+        )?;
+        expected["payment_clearing_account"] =
+            match values.get("payment_clearing_account_identifier") {
+                Some(given) => {
+                    let shown = &shown["payment_clearing_account"];
+                    // The account's type and its like are the chart's.
+                    let mut account = shown.clone();
+                    account["id"] = self.account(Some(given), &shown["id"])?;
+                    account["stable_name"]["stable_name"] = given["stable_name"].clone();
+                    account
+                }
+                None => Value::Null,
+            };
+        let fees = items(values, "additional_fees").iter().enumerate();
         expected["additional_fees"] = fees
-            .iter()
-            .zip(shown["additional_fees"].as_array().into_iter().flatten())
-            .map(|(fee, shown)| {
-                let id = self.id("account", name_of_account(fee), &shown["account"]["id"])?;
+            .map(|(index, fee)| {
+                let shown = &shown["additional_fees"][index];
                 Ok(json!({
-                    "account": {"type": "AccountId", "id": id},
+                    "account": self.account(fee.get("account"), &shown["account"])?,
                     "fee_amount": fee["fee_amount"],
                     "description": fee["description"],
                     "is_passed_to_customer": fee["is_passed_to_customer"].as_bool().unwrap_or(false),
                 }))
             })
             .collect::<Result<_, String>>()?;
-        expected["allocations"] = parts
-            .iter()
-            .zip(shown["allocations"].as_array().into_iter().flatten())
-            .map(|(part, shown)| {
-                let mut expected = json!({
-                    "payment_id": payment.id,
-                    "amount": part["amount"],
-                    "transaction_tags": self.tags(&part["tags"], &shown["transaction_tags"])?,
-                    "memo": part["memo"],
-                    "metadata": part.get("metadata").filter(|m| !m.is_null()).cloned().unwrap_or(json!({})),
-                    "reference_number": part["reference_number"],
-                });
-                if part.get("account").is_some() {
-                    let id = self.id("account", name_of_account(part), &shown["account"]["id"])?;
-                    expected["account"] = json!({"type": "AccountId", "id": id});
-                } else {
-                    let name = part["invoice_external_id"].as_str().unwrap_or_default();
-                    expected["invoice_id"] = json!(self.id("invoice", name, &shown["invoice_id"])?);
-                    // Nothing is refunded here.
-                    expected["amount_net_of_refunds"] = part["amount"].clone();
+        let parts = ledger::parts(values);
+        let allocations = items(values, "invoice_payments").iter().enumerate();
+        expected["allocations"] = allocations
+            .map(|(index, allocation)| {
+                let shown = &shown["allocations"][index];
+                let mut expected = self.notes(allocation, shown)?;
+                expected["payment_id"] = json!(payment.id);
+                expected["amount"] = allocation["amount"].clone();
+                match parts.iter().find(|part| part.allocation == index) {
+                    Some(part) => {
+                        expected["invoice_id"] =
+                            self.invoice_id(part.invoice, &shown["invoice_id"])?;
+                        expected["amount_net_of_refunds"] = json!(part.net);
+                    }
+                    None => {
+                        expected["account"] =
+                            self.account(allocation.get("account"), &shown["account"])?;
+                    }
                 }
                 Ok(expected)
             })
             .collect::<Result<_, String>>()?;
-        expected["transaction_tags"] =
-            self.tags(&Value::Array(tags), &shown["transaction_tags"])?;
+        let invoice = parts
+            .first()
+            .filter(|first| parts.iter().all(|part| part.invoice == first.invoice));
+        let mut refunds = Vec::new();
+        for refund in items(values, "dedicated_refunds") {
+            let lines = refund["line_items"]
+                .as_array()
+                .filter(|lines| !lines.is_empty());
+            let whole = [refund.clone()];
+            let has_amount = lines.is_some() || refund.get("refunded_amount").is_some();
+            let lines = lines.map_or(whole.as_slice(), Vec::as_slice);
+            for line in lines.iter().filter(|_| has_amount) {
+                let shown = &shown["refund_allocations"][refunds.len()];
+                let named = line
+                    .get("account_identifier")
+                    .or(refund.get("account_identifier"));
+                let mut expected = self.notes(line, shown)?;
+                expected["id"] = shown["id"].clone();
+                expected["amount"] = line
+                    .get("amount")
+                    .unwrap_or(&refund["refunded_amount"])
+                    .clone();
+                expected["account_identifier"] =
+                    self.account(named, &shown["account_identifier"])?;
+                expected["invoice_payment_id"] = json!(payment.id);
+                expected["invoice_payment_external_id"] = get("external_id");
+                expected["invoice_id"] = match invoice {
+                    Some(part) => self.invoice_id(part.invoice, &shown["invoice_id"])?,
+                    None => Value::Null,
+                };
+                for key in [
+                    "invoice_external_id",
+                    "invoice_line_item_id",
+                    "invoice_line_item_external_id",
+                    "customer",
+                ] {
+                    expected[key] = Value::Null;
+                }
+                refunds.push(expected);
+            }
+        }
+        expected["refund_allocations"] = json!(refunds);
+        expected["transaction_tags"] = self.tags(&get("tags"), &shown["transaction_tags"])?;
         let found = layer_payments_tests::differences(&expected, shown);
         if found.is_empty() {
             Ok(())
         } else {
             Err(format!("{shown:#} isn't as predicted: {found:#?}"))
+        }
+    }
+
+    /// What people and programs noted down on a part of a payment.
+    fn notes(&mut self, part: &Value, shown: &Value) -> Result<Value, String> {
+        Ok(json!({
+            "transaction_tags": self.tags(&part["tags"], &shown["transaction_tags"])?,
+            "memo": part["memo"],
+            "metadata": part.get("metadata").cloned().unwrap_or(json!({})),
+            "reference_number": part["reference_number"],
+        }))
+    }
+
+    /// An account as replies refer to it; null if none is named.
+    fn account(&mut self, named: Option<&Value>, shown: &Value) -> Result<Value, String> {
+        match account(named) {
+            Some(name) => {
+                let id = self.id("account", name, &shown["id"])?;
+                Ok(json!({"type": "AccountId", "id": id}))
+            }
+            None => Ok(Value::Null),
+        }
+    }
+
+    /// The id of an invoice, which no other has. If the server chose it, it is noted when it is first told.
+    pub(crate) fn invoice_id(&mut self, place: usize, shown: &Value) -> Result<Value, String> {
+        let invoices = &mut self.books.invoices.0;
+        if invoices[place].id.is_none() {
+            let id = shown.as_str().ok_or("an invoice has no id")?;
+            if invoices.iter().any(|other| other.id.as_deref() == Some(id)) {
+                return Err(format!("{id} is another invoice's id"));
+            }
+            invoices[place].id = Some(id.to_owned());
+        }
+        Ok(json!(invoices[place].id))
+    }
+
+    /// The balances of all accounts: debits and credits.
+    pub(crate) fn balances(&self, sums: &mut BTreeMap<String, (i64, i64)>) {
+        let batches = self
+            .books
+            .payments
+            .iter()
+            .flat_map(|payment| &payment.journal);
+        for entry in batches.flatten() {
+            for ((account, side), amount) in &entry.lines {
+                let (debits, credits) = sums.entry(account.clone()).or_default();
+                *(if *side == "DEBIT" { debits } else { credits }) += amount;
+            }
         }
     }
 
@@ -401,134 +515,6 @@ impl Model {
         self.ids.insert(key, shown.to_owned());
         Ok(shown.to_owned())
     }
-}
-
-fn name_of_account(holder: &Value) -> &str {
-    holder["account"]["stable_name"]
-        .as_str()
-        .unwrap_or_default()
-}
-
-/// What a payment has before anything is set.
-fn new_payment() -> Map<String, Value> {
-    let mut values = Map::new();
-    values.insert("fee".to_owned(), json!(0));
-    values.insert("metadata".to_owned(), json!({}));
-    for list in LISTS {
-        values.insert(list.to_owned(), json!([]));
-    }
-    values
-}
-
-/// A value in the form in which two that mean the same are equal: inside of lists null is the same as left out, and a
-/// default as its absence (D21, D28).
-fn settled(key: &str, value: &Value) -> Value {
-    if !LISTS.contains(&key) {
-        return value.clone();
-    }
-    let items = value.as_array().into_iter().flatten().map(|item| {
-        let mut item = item.clone();
-        if let Some(item) = item.as_object_mut() {
-            item.retain(|key, value| {
-                let says_nothing = value.is_null()
-                    || (key == "is_passed_to_customer" && *value == false)
-                    || (key == "metadata" && *value == json!({}))
-                    || (key == "tags" && *value == json!([]));
-                !says_nothing
-            });
-        }
-        item
-    });
-    items.collect()
-}
-
-/// What is wrong with a request whatever is stored, of the rules that this test's requests break.
-fn faults_of_request(request: &Value, create: bool, place: &str) -> Vec<Fault> {
-    let mut faults = faults_of_form(request, create, place);
-    // What hasn't the form of a payment isn't judged as one.
-    if !faults.is_empty() {
-        return faults;
-    }
-    let mut add =
-        |pointer: &str, code: &str| faults.push((format!("{place}{pointer}"), code.to_owned()));
-    for key in ["amount", "fee"] {
-        if request[key].as_i64().is_some_and(|number| number < 0) {
-            add(&format!("/{key}"), "amount-negative");
-        }
-    }
-    if request["external_id"] == "" {
-        add("/external_id", "external-id-empty");
-    }
-    let tags: Vec<&Value> = request["tags"].as_array().into_iter().flatten().collect();
-    for (index, tag) in tags.iter().enumerate() {
-        if tags[..index].iter().any(|other| other["key"] == tag["key"]) {
-            add(&format!("/tags/{index}/key"), "duplicate-tag-key");
-        }
-    }
-    // Where the request holds both of the values that a rule compares, it needs no stored payment.
-    let values = request.as_object().cloned().unwrap_or_default();
-    faults.extend(against_payment(&values, request, place));
-    faults
-}
-
-/// Properties that are unknown, or missing from a record.
-fn faults_of_form(request: &Value, create: bool, place: &str) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    if request.get("colour").is_some() {
-        faults.push((format!("{place}/colour"), "property-unknown".to_owned()));
-    }
-    if create && request.get("amount").is_none() {
-        faults.push((format!("{place}/amount"), "property-missing".to_owned()));
-    }
-    faults
-}
-
-/// What is wrong with the payment that a request makes of another one, where the request has a part in it (D13, D24).
-fn against_payment(values: &Map<String, Value>, request: &Value, place: &str) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let sent = |key: &str| request.get(key).is_some_and(|value| !value.is_null());
-    let parts = values.get("invoice_payments").and_then(Value::as_array);
-    let allocated: i64 = parts
-        .into_iter()
-        .flatten()
-        .filter_map(|part| part["amount"].as_i64())
-        .sum();
-    // An amount below zero is one fault, and not two (D70).
-    let amount = values
-        .get("amount")
-        .and_then(Value::as_i64)
-        .filter(|amount| *amount >= 0);
-    if amount.is_some_and(|amount| allocated > amount)
-        && (sent("invoice_payments") || sent("amount"))
-    {
-        let at = if sent("invoice_payments") {
-            "/invoice_payments"
-        } else {
-            "/amount"
-        };
-        faults.push((
-            format!("{place}{at}"),
-            "allocations-exceed-amount".to_owned(),
-        ));
-    }
-    let takes_none = ["CASH", "CHECK"]
-        .iter()
-        .any(|method| values.get("method").is_some_and(|m| m == method));
-    let processor = values
-        .get("processor")
-        .is_some_and(|processor| !processor.is_null());
-    if takes_none && processor && (sent("processor") || sent("method")) {
-        let at = if sent("processor") {
-            "/processor"
-        } else {
-            "/method"
-        };
-        faults.push((
-            format!("{place}{at}"),
-            "processor-not-allowed-for-method".to_owned(),
-        ));
-    }
-    faults
 }
 
 /// A time with all six digits of its fraction, so that times compare as text.

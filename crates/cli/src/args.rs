@@ -546,6 +546,13 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, value_name = "LIMIT", default_value_t = RateLimit::Off)]
     pub(crate) rate_limit: RateLimit,
 
+    /// How many connections are served at once; others wait until one ends
+    ///
+    /// It is fewer if the system lets the program open fewer files. While more than three quarters are taken, a connection
+    /// that has been idle for 2 seconds is closed; otherwise it may be idle for a minute.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) connections: u32,
+
     /// Make faults on demand, to see how a client takes them; not for a server that serves in earnest
     ///
     /// One request asks for a fault in its X-Fault header, or rules at /local/faults strike a share of all requests:

@@ -23,6 +23,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
     };
     let mut config = Config::new(Database::File(args.db.clone()), Token::new(token.reveal())?)
         .token_lifetime(Duration::from_secs(args.token_lifetime.into()))
+        .connections(usize::try_from(args.connections).unwrap_or(usize::MAX))
         .faults(args.faults)
         .strict_invoices(args.strict_invoices)
         .business(LOCAL_BUSINESS);

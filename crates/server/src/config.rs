@@ -45,6 +45,10 @@ pub struct Config {
     /// the end of the request before; then the connection is closed. So it is also how long a connection may stay idle.
     /// 60 seconds unless set.
     pub head_timeout: Duration,
+    /// The most connections that are served at once; others wait until one ends. 1,000 unless set, and fewer if the
+    /// system lets the process open fewer files: a connection needs one, and so does the database. While more than three
+    /// quarters are taken, one that has been idle for 2 seconds is closed, so that idle clients lock nobody out.
+    pub connections: usize,
     /// How long requests that were taken may still run once the server is told to stop. They are answered in
     /// milliseconds, so only a client that stopped sending or reading is cut off. 30 seconds unless set.
     pub shutdown_timeout: Duration,
@@ -76,6 +80,7 @@ impl Config {
             bodies_limit: 64 << 20,
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(60),
+            connections: 1_000,
             shutdown_timeout: Duration::from_secs(30),
             clients: Vec::new(),
             token_lifetime: Duration::from_secs(3_600),
@@ -138,6 +143,13 @@ impl Config {
     #[must_use]
     pub fn head_timeout(mut self, time: Duration) -> Config {
         self.head_timeout = time;
+        self
+    }
+
+    /// Sets the most connections that are served at once. At least one is.
+    #[must_use]
+    pub fn connections(mut self, count: usize) -> Config {
+        self.connections = count;
         self
     }
 

@@ -35,7 +35,9 @@
 //! Two identical requests at the same moment make one payment: they meet in the same thread, and
 //! `UNIQUE (business_id, external_id)` stands behind it, also for another process on the same file.
 //!
-//! What the books refuse of a request, be it a bulk or one update, is told all at once; nothing of it is kept.
+//! What the books refuse of a request, be it a bulk or one update, is told all at once; nothing of it is kept. What follows
+//! from a payment, such as that its invoice can't be paid, is judged in the order of a bulk, and only while nothing is
+//! refused: it would follow from payments that aren't there.
 //!
 //! # Invoices have two names
 //!

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -111,6 +112,23 @@ fn the_rate_limit_is_a_preset_and_off_by_default() {
         let told = headers.find_map(|line| line.strip_prefix("x-ratelimit-limit: "));
         assert_eq!(told, limit, "{answer}");
     }
+}
+
+#[test]
+fn an_idle_client_gives_way_where_connections_are_few() {
+    let scratch = Scratch::new();
+    let served = Served::new(&scratch.db, |command| {
+        command.args(["--token", TOKEN, "--connections", "1"]);
+    });
+    let address = served.url.strip_prefix("http://").unwrap();
+    let mut idle = TcpStream::connect(address).unwrap();
+    // It has the only place there is, and would keep it for a minute.
+    let started = Instant::now();
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    let answer = ask(&served, &payments(), &[&bearer], "");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(30));
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]

@@ -16,8 +16,8 @@
 //!   at the bank, and a payout brings it to zero. Where fees exceed the amount, the clearing account is credited.
 //! - **Clearing account.** The one that the request names; else by the method: cash is `CASH`, a check
 //!   `UNDEPOSITED_FUNDS` until it is deposited, a card or ACH payment the account of its processor
-//!   (`STRIPE_CLEARING`) or, without one, `PAYMENT_PROCESSOR_CLEARING`; other methods go by their processor, too, or
-//!   else to `UNDEPOSITED_FUNDS`.
+//!   (`STRIPE_CLEARING`) or, without one, `PAYMENT_PROCESSOR_CLEARING`, and so the fees of redeemed credit, which only a
+//!   processor takes; `OTHER` goes by its processor, too, or else to `UNDEPOSITED_FUNDS`.
 //! - **Credit.** Money that isn't allocated is owed to the customer: `UNEARNED_REVENUE` until it is redeemed by a
 //!   payment with the method `CREDIT_BALANCE`. What such a payment doesn't allocate stays the credit that it was, in the
 //!   redemption account.

@@ -450,37 +450,38 @@ pub(crate) fn create_invoice<B: LocalBooks>(
     not_empty("/external_id", external_id.as_deref())?;
     let mut existing = books.existing_invoice(id, external_id.as_deref())?;
     let is_new = existing.is_none();
-    if let (false, Some(id), Some(name)) = (is_new, id, &external_id)
-        && let Some(invented) = books.name_invoice(id, name)?
-    {
-        // What payments paid under the other name counts against the total that is given now.
-        if let Some(known) = books.existing_invoice(Some(id), None)?
-            && known.paid <= total_amount
-        {
-            books.save_invoice(&Invoice {
-                total_amount: Some(total_amount),
-                ..known
-            })?;
+    if let (false, Some(id), Some(name)) = (is_new, id, &external_id) {
+        if let Some(invented) = books.name_invoice(id, name)? {
+            // What payments paid under the other name counts against the total that is given now.
+            if let Some(known) = books.existing_invoice(Some(id), None)?
+                && known.paid <= total_amount
+            {
+                books.save_invoice(&Invoice {
+                    total_amount: Some(total_amount),
+                    ..known
+                })?;
+            }
+            // Payments have named it by its external id alone so far.
+            let mut refusals = Vec::new();
+            let pointer = "/id".to_owned();
+            let joined = [Joined {
+                invented,
+                id,
+                pointer,
+            }];
+            join(books, &joined, &mut refusals)?;
+            if !refusals.is_empty() {
+                return Err(refuse(
+                    "invoice-overpaid",
+                    "/total_amount",
+                    "Payments pay more than that on the invoice already, under its id and its external id together, or \
+                     it is void; give a total of at least what they pay."
+                        .to_owned(),
+                ));
+            }
         }
-        // Payments have named it by its external id alone so far.
-        let mut refusals = Vec::new();
-        let pointer = "/id".to_owned();
-        let joined = [Joined {
-            invented,
-            id,
-            pointer,
-        }];
-        join(books, &joined, &mut refusals)?;
-        if !refusals.is_empty() {
-            return Err(refuse(
-                "invoice-overpaid",
-                "/total_amount",
-                "Payments pay more than that on the invoice already, under its id and its external id together, or it \
-                 is void; give a total of at least what they pay."
-                    .to_owned(),
-            ));
-        }
-        existing = books.existing_invoice(Some(id), None)?;
+        // It may have got one of its names just now.
+        existing = books.existing_invoice(Some(id), Some(name))?;
     }
     let invoice = match existing {
         Some(invoice) => {

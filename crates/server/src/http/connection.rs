@@ -10,6 +10,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
+use super::crowd::{Activity, Place};
 use super::wire::Wire;
 
 /// Cuts the connection that a request came by. Every request has its connection's among its extensions.
@@ -24,22 +25,32 @@ impl Cutter {
     }
 }
 
-/// Serves a connection until it ends, or until the request at hand is answered once `stopped` says so.
+/// Serves a connection until it ends, until the request at hand is answered once `stopped` says so, or until it is idle
+/// and its place is wanted.
 pub(super) async fn serve(
     stream: TcpStream,
     protocol: http1::Builder,
     router: Router,
     mut stopped: watch::Receiver<()>,
+    place: Place,
 ) {
     // Replies are written in one piece, so waiting to fill a packet only delays them. A failure costs speed.
     let _ = stream.set_nodelay(true);
     let cutter = Cutter::default();
     let router = TowerToHyperService::new(router);
+    let activity = Activity::default();
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(cutter.clone());
-        router.call(request)
+        let busy = activity.busy();
+        let answering = router.call(request);
+        async move {
+            let answer = answering.await;
+            drop(busy);
+            answer
+        }
     });
-    let mut connection = protocol.serve_connection(Wire::new(stream), service);
+    let mut connection = protocol.serve_connection(Wire::new(stream, activity.clone()), service);
+    let mut wanted = std::pin::pin!(place.wanted_while_idle(&activity));
     let mut stopping = false;
     let ended = loop {
         tokio::select! {
@@ -52,6 +63,8 @@ pub(super) async fn serve(
                 }
                 return;
             }
+            // A client that is about to send a request finds the connection closed, as at any server that closes idle ones.
+            () = &mut wanted => return,
             _ = stopped.changed(), if !stopping => {
                 stopping = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod connection;
+mod crowd;
 mod cursor;
 mod docs;
 mod faults;
@@ -33,6 +34,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use self::auth::{Auth, authenticate};
+use self::crowd::Crowd;
 use self::faults::Faults;
 use self::limit::Bucket;
 pub use self::limit::RateLimit;
@@ -105,6 +107,7 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     head_timeout: Duration,
+    connections: usize,
     shutdown_timeout: Duration,
 }
 
@@ -121,12 +124,14 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let local_addr = listener.local_addr().map_err(listen_error)?;
         let head_timeout = config.head_timeout;
+        let connections = crowd::most_connections(config.connections);
         let shutdown_timeout = config.shutdown_timeout;
         Ok(Server {
             app: Arc::new(App::new(config).await?),
             listener,
             local_addr,
             head_timeout,
+            connections,
             shutdown_timeout,
         })
     }
@@ -151,6 +156,7 @@ impl Server {
             app,
             mut listener,
             head_timeout,
+            connections: most,
             shutdown_timeout,
             ..
         } = self;
@@ -162,16 +168,21 @@ impl Server {
             .max_buf_size(wire::HEAD_LIMIT);
         let mut shutdown = std::pin::pin!(shutdown);
         let (stop, stopped) = watch::channel(());
+        let crowd = Crowd::new(most);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                (stream, _) = Listener::accept(&mut listener) => {
-                    connections.spawn(connection::serve(stream, protocol.clone(), router.clone(), stopped.clone()));
+                // Whoever comes when all places are taken waits in the system's queue.
+                (stream, _) = Listener::accept(&mut listener), if connections.len() < most => {
+                    let place = crowd.place();
+                    let serving = connection::serve(stream, protocol.clone(), router.clone(), stopped.clone(), place);
+                    connections.spawn(serving);
                 }
                 // Ended connections are let go as they end.
                 Some(_) = connections.join_next() => {}
             }
+            crowd.counts(connections.len());
         }
         drop(listener);
         // Each connection has a receiver of its own; if there is none left, there is nothing to tell.

@@ -60,7 +60,9 @@ pub(super) async fn answer(
         .unwrap_or_else(|panic| Refusal::panicked(panic_text(panic.as_ref())).into_response());
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         write(&mut response, &refusal, request_id);
-        if refusal.status().is_server_error() {
+        if refusal.is_for_room() {
+            tracing::warn!(%request_id, "no room for the request's body");
+        } else if refusal.status().is_server_error() {
             tracing::error!(
                 %request_id,
                 error = refusal.cause().map(|cause| cause as &dyn std::error::Error),

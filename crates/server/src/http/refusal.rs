@@ -33,6 +33,9 @@ pub(super) struct Refusal {
     retry_after: Option<u64>,
 }
 
+/// The code of a body that finds no room.
+const NO_ROOM: &str = "no-room";
+
 /// The cause of a failure that somebody asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("a fault on demand: {0}")]
@@ -276,7 +279,7 @@ impl Refusal {
             retry_after: Some(1),
             ..Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                Some("no-room"),
+                Some(NO_ROOM),
                 "The server has no room for the body beside those of other requests; repeat it in 1 second, or send \
                  fewer payments in a request."
                     .to_owned(),
@@ -287,6 +290,11 @@ impl Refusal {
     /// The status of the reply.
     pub(super) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Whether it is [`Refusal::no_room`], which is no failure of the server: its clients send too much at once.
+    pub(super) fn is_for_room(&self) -> bool {
+        matches!(&self.faults[..], [fault] if fault.code == Some(NO_ROOM))
     }
 
     /// What went wrong inside, for the log alone.

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
+use super::crowd::Activity;
 use super::refusal::Refusal;
 
 /// The most bytes of a request's line and headers. A connection's buffer isn't larger either, so this bounds what a
@@ -30,6 +31,8 @@ pub(super) struct Wire {
     instead: Option<Instead>,
     /// Whether one did.
     exchanged: bool,
+    /// Is told when the client is waited for to take a reply.
+    activity: Activity,
 }
 
 struct Instead {
@@ -38,11 +41,12 @@ struct Instead {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Wire {
+    pub(super) fn new(stream: TcpStream, activity: Activity) -> Wire {
         Wire {
             stream: TokioIo::new(stream),
             instead: None,
             exchanged: false,
+            activity,
         }
     }
 
@@ -159,16 +163,21 @@ impl Write for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.instead.is_none() {
-            let Some(reply) = instead_of(bytes) else {
-                return Pin::new(&mut self.stream).poll_write(context, bytes);
-            };
+        if self.instead.is_none()
+            && let Some(reply) = instead_of(bytes)
+        {
             self.instead = Some(Instead {
                 bytes: reply,
                 written: 0,
             });
         }
-        self.poll_instead(context, bytes.len())
+        let written = if self.instead.is_some() {
+            self.poll_instead(context, bytes.len())
+        } else {
+            Pin::new(&mut self.stream).poll_write(context, bytes)
+        };
+        self.activity.wrote(written.is_pending());
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -191,7 +200,11 @@ impl Write for Wire {
         // The library writes a reply without a body from one buffer.
         match slices {
             [bytes] => self.poll_write(context, bytes),
-            slices => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+            slices => {
+                let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+                self.activity.wrote(written.is_pending());
+                written
+            }
         }
     }
 }

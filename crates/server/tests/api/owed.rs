@@ -416,6 +416,20 @@ async fn an_invoice_is_created_with_the_name_that_payments_have_used() {
 }
 
 #[tokio::test]
+async fn an_invoice_that_was_created_gets_its_other_name_later() {
+    let server = server().await;
+    let both = json!({"id": INVOICE, "external_id": "i", "total_amount": 8000});
+    let reply = server.create("/invoices", &both).await;
+    assert_eq!(reply.status, 200, "{reply:#?}");
+    assert_eq!(reply.body["data"]["external_id"], "i");
+    assert_eq!(reply.body["data"]["total_amount"], 8000);
+    // Now it is the name of this invoice and of no other.
+    let other = json!({"id": OTHER, "external_id": "i", "total_amount": 1});
+    let reply = server.create("/invoices", &other).await;
+    fault(&reply, "/external_id", "invoice-ids-disagree");
+}
+
+#[tokio::test]
 async fn strict_servers_refuse_invoices_that_were_not_created() {
     let server = TestServer::start(config(Database::Memory).strict_invoices(true)).await;
     let named = |target: Value| {

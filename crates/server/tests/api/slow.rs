@@ -109,3 +109,48 @@ async fn stopping_closes_connections_that_are_idle_at_once() {
     server.stop().await;
     assert!(started.elapsed() < SOON);
 }
+
+#[tokio::test]
+async fn idle_clients_lock_nobody_out() {
+    let config = config(Database::Memory).connections(4);
+    let server = TestServer::start(config.body_timeout(SOON * 2)).await;
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        idle.push(connect(&server).await);
+    }
+    // One has sent half of its head, which makes it no less idle.
+    idle[0].write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    let mut busy = connect(&server).await;
+    send_all_but_a_byte(&mut busy).await;
+    let more = connect(&server).await;
+    idle.push(more);
+    // All four places are taken, and the clients wait that have none; the usual time for idle ones is a minute.
+    let started = Instant::now();
+    server.list("").await.ok();
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    for stream in &mut idle[..3] {
+        assert_eq!(answer(stream).await, "");
+    }
+    // The one that was sending a request has lost nothing, and is served to its end.
+    busy.write_all(b"}").await.unwrap();
+    let mut start = [0; 13];
+    tokio::time::timeout(SOON, busy.read_exact(&mut start))
+        .await
+        .expect("the request isn't answered")
+        .unwrap();
+    assert_eq!(&start, b"HTTP/1.1 201 ");
+}
+
+#[tokio::test]
+async fn idle_clients_stay_where_there_is_room() {
+    let server = TestServer::start(config(Database::Memory).connections(4)).await;
+    let mut idle = connect(&server).await;
+    server.list("").await.ok();
+    // Longer than an idle client has where others want its place.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = answer(&mut idle).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}

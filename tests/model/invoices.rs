@@ -51,7 +51,7 @@ impl Invoices {
             .position(|invoice| !invoice.is_gone && wanted(invoice))
     }
 
-    fn by_id(&self, id: &str) -> Option<usize> {
+    pub(crate) fn by_id(&self, id: &str) -> Option<usize> {
         self.find(|invoice| invoice.id.as_deref() == Some(id))
     }
 
@@ -62,6 +62,11 @@ impl Invoices {
     fn add(&mut self, invoice: Invoice) -> usize {
         self.0.push(invoice);
         self.0.len() - 1
+    }
+
+    /// Gives an invoice another total.
+    pub(crate) fn set_total(&mut self, place: usize, total: Option<i64>) {
+        self.0[place].total = total;
     }
 
     /// Takes over what a request says by giving both names. Names that can't be one invoice's change nothing.

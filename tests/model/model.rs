@@ -205,7 +205,19 @@ impl Model {
                 invoice.id.as_deref() == Some(id) || invoice.external_id.as_deref() == Some(name)
             });
             if is_known {
+                // What is paid under both names counts against the total that comes with them.
+                let total = request["total_amount"].as_i64();
+                if let Some(place) = books.invoices.by_id(id)
+                    && Some(books.paid(place).paid) <= total
+                {
+                    books.invoices.set_total(place, total);
+                }
                 books.settle((id, name), "/id".to_owned(), &mut Vec::new(), &mut faults);
+                for (at, code) in &mut faults {
+                    if code != "invoice-void" {
+                        (*at, *code) = ("/total_amount".to_owned(), "invoice-overpaid".to_owned());
+                    }
+                }
             }
         }
         if !faults.is_empty() {

@@ -470,12 +470,19 @@ pub(crate) fn create_invoice<B: LocalBooks>(
                 pointer,
             }];
             join(books, &joined, &mut refusals)?;
+            // A void invoice takes no payment, whatever its total is.
+            if refusals
+                .iter()
+                .any(|refusal| refusal.code == "invoice-void")
+            {
+                return Err(refusals.into());
+            }
             if !refusals.is_empty() {
                 return Err(refuse(
                     "invoice-overpaid",
                     "/total_amount",
-                    "Payments pay more than that on the invoice already, under its id and its external id together, or \
-                     it is void; give a total of at least what they pay."
+                    "Payments pay more than that on the invoice already, under its id and its external id together; \
+                     give a total of at least what they pay."
                         .to_owned(),
                 ));
             }

@@ -1,13 +1,14 @@
 //! What a server is filled with at its start.
 
 use jiff::Timestamp;
-use layer_payments_types::CreateInvoicePayment;
 use layer_payments_validation::{Context, Severity, read_bulk};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::domain::local::{HasName, NewAccount, NewBusiness, NewInvoice, NewMatch, NewPayout};
+use crate::domain::local::{
+    BusinessFixtures, HasName, NewAccount, NewBusiness, NewInvoice, NewMatch, NewPayout,
+};
 use crate::object::{self, Object};
 
 /// Businesses and what is in them: ledger accounts, invoices, payments, payouts, matches and a closing date.
@@ -44,20 +45,6 @@ use crate::object::{self, Object};
 #[derive(Clone, Debug)]
 pub struct Fixtures {
     pub(crate) businesses: Vec<BusinessFixtures>,
-}
-
-/// A business and what is in it.
-#[derive(Clone, Debug)]
-pub(crate) struct BusinessFixtures {
-    pub(crate) business: NewBusiness,
-    pub(crate) id: Uuid,
-    /// Set once everything else was created.
-    pub(crate) closing_date: Option<Timestamp>,
-    pub(crate) ledger_accounts: Vec<NewAccount>,
-    pub(crate) invoices: Vec<NewInvoice>,
-    pub(crate) payments: Vec<CreateInvoicePayment>,
-    pub(crate) payouts: Vec<NewPayout>,
-    pub(crate) matches: Vec<NewMatch>,
 }
 
 /// Why a text isn't fixtures: each fault with its place, a line each.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use layer_payments_types::{
     self as types, AccountIdentifier, AccountType, BankTransaction, BankTransactionDirection,
-    CategorizationStatus, Field, Match, MatchDetails, MatchType, Normality,
+    CategorizationStatus, CreateInvoicePayment, Field, Match, MatchDetails, MatchType, Normality,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -20,7 +20,6 @@ use super::ledger::{self, Account as Named, Draft, EntryType, Lines, OutOfRange}
 use super::payment::whole_microseconds;
 use super::reply::Account;
 use super::resolve::Refusal;
-use crate::fixtures::BusinessFixtures;
 use crate::object;
 use crate::text::shortened;
 
@@ -213,6 +212,20 @@ pub(crate) enum Matched {
     Payout(Uuid),
     /// The payment with this key.
     Payment(i64),
+}
+
+/// A business and what is in it.
+#[derive(Clone, Debug)]
+pub(crate) struct BusinessFixtures {
+    pub(crate) business: NewBusiness,
+    pub(crate) id: Uuid,
+    /// Set once everything else was created.
+    pub(crate) closing_date: Option<Timestamp>,
+    pub(crate) ledger_accounts: Vec<NewAccount>,
+    pub(crate) invoices: Vec<NewInvoice>,
+    pub(crate) payments: Vec<CreateInvoicePayment>,
+    pub(crate) payouts: Vec<NewPayout>,
+    pub(crate) matches: Vec<NewMatch>,
 }
 
 /// What the books keep besides payments.

@@ -100,6 +100,7 @@ impl Connection {
             .token(token.reveal())
             .business_id(business)
             .timeout(LOCAL_TIMEOUT)
+            .attempt_timeout(LOCAL_TIMEOUT)
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.run(async {

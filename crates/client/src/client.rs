@@ -1,31 +1,32 @@
 //! The client and its replies: one method an operation.
 
-use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, slice};
 
 use layer_payments_types::{
     self as types, CreateInvoicePayment, InvoicePaymentBulkReply, InvoicePaymentListReply,
     InvoicePaymentReply, Operation, UpdateInvoicePayment,
 };
-use progenitor_client::{ClientInfo, ResponseValue};
-use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
-use serde_json::{Map, Value};
+use reqwest::header::HeaderValue;
 use uuid::Uuid;
 
-use crate::builder::{Builder, Token};
-use crate::error::{CallLimits, Error};
-use crate::generated;
-use crate::hooks::Inner;
+use crate::auth::Tokens;
+use crate::builder::Builder;
+use crate::call::Call;
+use crate::error::Error;
 use crate::list::{ListPayments, Query};
+use crate::observe::Watch;
 use crate::outgoing::Outgoing;
+use crate::pace::RateLimiter;
+use crate::reply::Reply;
+use crate::retry::{Budget, RetryPolicy};
 
 /// A client of one business's invoice payments.
 ///
-/// Cloning is cheap, and clones share their connections: make one client and clone it. Every call
-/// ends within the client's timeout, follows no redirect and is sent once; see the [crate's
-/// documentation](crate) for what that means for a write.
+/// Cloning is cheap, and clones share connections, token, rate limit and retry budget: make one
+/// client and clone it. Every call ends within the client's timeout and follows no redirect; what is
+/// sent again, and when, is told by [`RetryPolicy`].
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -37,10 +38,16 @@ pub(crate) struct Shared {
     pub(crate) http: reqwest::Client,
     /// Without a slash at its end, since the generated paths begin with one.
     pub(crate) base_url: String,
-    pub(crate) token: Token,
-    pub(crate) authorization: HeaderValue,
+    pub(crate) tokens: Tokens,
+    pub(crate) user_agent: HeaderValue,
+    /// Of a whole call, of one attempt, and of connecting.
     pub(crate) timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
     pub(crate) connect_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) budget: Budget,
+    pub(crate) limiter: RateLimiter,
+    pub(crate) watch: Watch,
 }
 
 /// Whether an operation changes anything, so that a lost reply leaves open what is there now.
@@ -66,11 +73,11 @@ impl Client {
         Builder::new()
     }
 
-    /// A client with the settings of the environment variables `LAYER_BASE_URL`, `LAYER_TOKEN` and
-    /// `LAYER_BUSINESS_ID`. For further settings begin with [`Builder::from_env`].
+    /// A client with the settings that [`Builder::from_env`] reads from environment variables. For
+    /// further settings begin there.
     ///
     /// # Errors
-    /// Where one of the three isn't set or can't be right; the error names it.
+    /// Where a variable isn't set or can't be right; the error names it.
     pub fn from_env() -> Result<Client, Error> {
         Builder::from_env()?.build()
     }
@@ -85,6 +92,10 @@ impl Client {
     /// The business whose payments are meant.
     pub fn business_id(&self) -> Uuid {
         self.business_id
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The same client for another business: same host, same token, same connections.
@@ -115,16 +126,14 @@ impl Client {
         &self,
         payment: impl Outgoing<CreateInvoicePayment>,
     ) -> Result<Reply<InvoicePaymentReply>, Error> {
-        let api = self.call();
-        let result = api
-            .record_invoice_payment(&self.business_id, payment.request())
-            .await;
-        self.finish(
-            Operation::RecordInvoicePayment,
-            api.inner(),
-            result,
-            |reply| &reply.extra,
+        let (business_id, payment) = (&self.business_id, payment.request());
+        let call = Call::of_payments(Operation::RecordInvoicePayment, slice::from_ref(payment));
+        self.run(
+            call,
+            |reply: &InvoicePaymentReply| &reply.extra,
+            |api| async move { api.record_invoice_payment(business_id, payment).await },
         )
+        .await
     }
 
     /// Records many payments in one request (`bulk_create_invoice_payments`): all of them or none,
@@ -148,12 +157,14 @@ impl Client {
                 "there are no payments to record; give at least one",
             ));
         }
-        let api = self.call();
-        let body = types::BulkCreateInvoicePayments(payments.to_vec());
-        let result = api
-            .bulk_create_invoice_payments(&self.business_id, &body)
-            .await;
-        self.finish(operation, api.inner(), result, |reply| &reply.extra)
+        let business_id = &self.business_id;
+        let body = &types::BulkCreateInvoicePayments(payments.to_vec());
+        self.run(
+            Call::of_payments(operation, payments),
+            |reply: &InvoicePaymentBulkReply| &reply.extra,
+            |api| async move { api.bulk_create_invoice_payments(business_id, body).await },
+        )
+        .await
     }
 
     /// Changes a payment (`update_invoice_payment`): what `changes` leaves absent stays, null
@@ -171,16 +182,16 @@ impl Client {
         payment_id: Uuid,
         changes: impl Outgoing<UpdateInvoicePayment>,
     ) -> Result<Reply<InvoicePaymentReply>, Error> {
-        let api = self.call();
-        let result = api
-            .update_invoice_payment(&self.business_id, &payment_id, changes.request())
-            .await;
-        self.finish(
-            Operation::UpdateInvoicePayment,
-            api.inner(),
-            result,
-            |reply| &reply.extra,
+        let (business_id, changes) = (&self.business_id, changes.request());
+        self.run(
+            Call::of_update(payment_id),
+            |reply: &InvoicePaymentReply| &reply.extra,
+            |api| async move {
+                api.update_invoice_payment(business_id, &payment_id, changes)
+                    .await
+            },
         )
+        .await
     }
 
     /// Begins a list of payments (`list_invoice_payments`): set filters, then
@@ -194,212 +205,45 @@ impl Client {
         &self,
         query: &Query,
     ) -> Result<Reply<InvoicePaymentListReply>, Error> {
-        let api = self.call();
-        let result = api
-            .list_invoice_payments(
-                &self.business_id,
-                query.cursor.as_deref(),
-                query.external_id.as_deref(),
-                query.included_in_payout,
-                query.is_matched,
-                query.limit,
-                query.method,
-                query.paid_at_end.as_ref(),
-                query.paid_at_start.as_ref(),
-                query.reference_numbers.as_deref(),
-                query.show_total_count,
-                query.sort_by,
-                query.sort_order,
-            )
-            .await;
-        self.finish(
-            Operation::ListInvoicePayments,
-            api.inner(),
-            result,
-            |reply| &reply.extra,
+        let business_id = &self.business_id;
+        self.run(
+            Call::of_list(),
+            |reply: &InvoicePaymentListReply| &reply.extra,
+            |api| async move {
+                api.list_invoice_payments(
+                    business_id,
+                    query.cursor.as_deref(),
+                    query.external_id.as_deref(),
+                    query.included_in_payout,
+                    query.is_matched,
+                    query.limit,
+                    query.method,
+                    query.paid_at_end.as_ref(),
+                    query.paid_at_start.as_ref(),
+                    query.reference_numbers.as_deref(),
+                    query.show_total_count,
+                    query.sort_by,
+                    query.sort_order,
+                )
+                .await
+            },
         )
-    }
-
-    /// A generated client for one call, with state of its own.
-    fn call(&self) -> generated::Client {
-        let inner = Inner::new(self.shared.authorization.clone());
-        generated::Client::new_with_client(&self.shared.base_url, self.shared.http.clone(), inner)
-    }
-
-    /// Turns what the generated code made of a reply into ours, with what the hooks remembered of
-    /// it. `extra` gives the reply's undocumented properties.
-    fn finish<T>(
-        &self,
-        operation: Operation,
-        call: &Inner,
-        result: Result<ResponseValue<T>, progenitor_client::Error<types::ErrorReply>>,
-        extra: fn(&T) -> &Map<String, Value>,
-    ) -> Result<Reply<T>, Error> {
-        use progenitor_client::Error as Generated;
-
-        let shared = &*self.shared;
-        let exchange = call.take_exchange();
-        let (cause, exchange) = match (result, exchange) {
-            (Ok(value), Some(exchange)) => {
-                // Layer's own browser client takes a success that lists errors for a failure, and
-                // so does this one.
-                let errors = extra(&value).get("errors").and_then(Value::as_array);
-                if errors.is_none_or(Vec::is_empty) {
-                    let headers = Headers::new(exchange.headers, &shared.token);
-                    return Ok(Reply {
-                        status: exchange.status.as_u16(),
-                        headers,
-                        value: value.into_inner(),
-                    });
-                }
-                (None, exchange)
-            }
-            (Err(Generated::InvalidResponsePayload(_, cause)), Some(exchange)) => {
-                (Some(cause), exchange)
-            }
-            (
-                Err(Generated::ErrorResponse(_) | Generated::UnexpectedResponse(_)),
-                Some(exchange),
-            ) => (None, exchange),
-            (
-                Err(
-                    Generated::CommunicationError(source)
-                    | Generated::ResponseBodyError(source)
-                    | Generated::InvalidUpgrade(source),
-                ),
-                exchange,
-            ) => {
-                let limits = CallLimits {
-                    base_url: &shared.base_url,
-                    timeout: shared.timeout,
-                    connect_timeout: shared.connect_timeout,
-                    token: &shared.token,
-                };
-                return Err(Error::transport(operation, source, exchange, &limits));
-            }
-            (Err(Generated::InvalidRequest(fault) | Generated::Custom(fault)), _) => {
-                return Err(Error::argument(operation, fault));
-            }
-            // No reply can be decoded without an exchange before it. If a change of the hooks ever
-            // made it so, this is an error and not a panic.
-            (Ok(_) | Err(_), None) => {
-                return Err(Error::argument(
-                    operation,
-                    "the call ended without a request",
-                ));
-            }
-        };
-        Err(Error::reply(operation, exchange, cause, &shared.token))
+        .await
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = &*self.shared;
         f.debug_struct("Client")
-            .field("base_url", &self.shared.base_url)
+            .field("base_url", &shared.base_url)
             .field("business_id", &self.business_id)
-            .field("token", &self.shared.token)
-            .field("timeout", &self.shared.timeout)
-            .field("connect_timeout", &self.shared.connect_timeout)
+            .field("token", &shared.tokens)
+            .field("timeout", &shared.timeout)
+            .field("attempt_timeout", &shared.attempt_timeout)
+            .field("connect_timeout", &shared.connect_timeout)
+            .field("retry", &shared.retry)
+            .field("rate_limiter", &shared.limiter)
             .finish()
-    }
-}
-
-/// A success: what the API answered, with the reply's status and headers. It derefs to the answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reply<T> {
-    status: u16,
-    headers: Headers,
-    value: T,
-}
-
-impl<T> Reply<T> {
-    /// The HTTP status. For a record, 201 means that the payment is new, 200 that it was there.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The reply's headers.
-    pub fn headers(&self) -> &Headers {
-        &self.headers
-    }
-
-    /// What names this request in the server's log, from `X-Request-Id`.
-    pub fn request_id(&self) -> Option<&str> {
-        self.headers.request_id()
-    }
-
-    /// The answer alone.
-    pub fn into_inner(self) -> T {
-        self.value
-    }
-}
-
-impl<T> Deref for Reply<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-/// The headers of a reply, less those that can hold a secret (`Set-Cookie`, and any that repeats
-/// the token).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Headers(HeaderMap);
-
-impl Headers {
-    pub(crate) fn new(mut headers: HeaderMap, token: &Token) -> Headers {
-        headers.remove(SET_COOKIE);
-        while let Some(name) = headers
-            .iter()
-            .find(|(_, value)| token.is_in(&String::from_utf8_lossy(value.as_bytes())))
-            .map(|(name, _)| name.clone())
-        {
-            headers.remove(name);
-        }
-        Headers(headers)
-    }
-
-    /// The first value of a header. Upper and lower case of the name are the same; a value that
-    /// isn't visible ASCII is left out.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.to_str().ok()
-    }
-
-    /// All headers with their values, the names in lower case.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-    }
-
-    /// `X-Request-Id`: what names the request in the server's log. This project's server sends it.
-    pub fn request_id(&self) -> Option<&str> {
-        self.get("x-request-id")
-    }
-
-    /// `Retry-After`, where it gives seconds (the form that Layer documents).
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.get("retry-after")?
-            .trim()
-            .parse()
-            .ok()
-            .map(Duration::from_secs)
-    }
-
-    /// `X-RateLimit-Limit`: the capacity of the token bucket, in request tokens.
-    pub fn rate_limit(&self) -> Option<u64> {
-        self.get("x-ratelimit-limit")?.trim().parse().ok()
-    }
-
-    /// `X-RateLimit-Remaining`: the request tokens that are left.
-    pub fn rate_limit_remaining(&self) -> Option<u64> {
-        self.get("x-ratelimit-remaining")?.trim().parse().ok()
-    }
-
-    /// `X-RateLimit-Reset`: when the bucket is refilled, in seconds since 1970-01-01T00:00:00Z.
-    pub fn rate_limit_reset(&self) -> Option<u64> {
-        self.get("x-ratelimit-reset")?.trim().parse().ok()
     }
 }

@@ -1,5 +1,5 @@
-//! The one error of this crate: what was asked, what came back, and whether a write may have taken
-//! place.
+//! The one error of this crate: what was asked, what came back, whether a write may have taken
+//! place, and whether asking again is any use.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -9,10 +9,14 @@ use std::time::Duration;
 use layer_payments_types::{ErrorDetail, Operation};
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use crate::builder::{Setting, Token};
-use crate::client::{Headers, writes};
+use crate::auth::{Token, TokenFault};
+use crate::builder::Setting;
+use crate::client::writes;
 use crate::hooks::{Exchange, MAX_REPLY_BYTES};
+use crate::reply::Headers;
+use crate::retry::{self, Outcome, RetryPolicy, Subject};
 
 /// The most of a reply's body that an [`Error`] keeps, in bytes.
 pub const MAX_KEPT_BODY_BYTES: usize = 64 * 1024;
@@ -41,6 +45,20 @@ struct Report {
     message: Cow<'static, str>,
     reply: Option<FailedReply>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    sent: Sent,
+}
+
+/// What was sent, and how often.
+#[derive(Default)]
+struct Sent {
+    attempts: u32,
+    external_ids: Vec<String>,
+    payment_id: Option<Uuid>,
+    /// Whether each payment that was sent has an external id.
+    has_external_ids: bool,
+    /// Whether any of the attempts may have done its work.
+    may_have_happened: bool,
+    is_retryable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +68,19 @@ enum Kind {
     Setting(Option<&'static str>),
     /// The call's own values can't be sent.
     Argument,
+    /// The call's time passed before there was a place under the rate limit, or a token. Nothing
+    /// was sent.
+    Waited,
+    /// No token could be had. Nothing was sent.
+    Token { is_transient: bool },
     /// No connection, so that nothing was sent.
     Connect { timeout: bool },
     /// The request may have been sent, but no complete reply came back. A part of one may be there.
     Lost { timeout: bool },
     /// A complete reply whose status isn't a success, or a success that holds Layer's errors.
     Refused,
-    /// A success that can't be understood.
-    Unreadable,
+    /// A success that can't be understood, perhaps because it ends too early.
+    Unreadable { is_cut: bool },
     /// Pages that lead nowhere or round in circles.
     Paging,
 }
@@ -92,6 +115,27 @@ impl Error {
         Error::new(Kind::Argument, Some(operation), message)
     }
 
+    /// The call's time would pass before its place under the rate limit.
+    pub(crate) fn no_place(operation: Operation, timeout: Duration) -> Error {
+        let message = format!(
+            "no place under the rate limit within {timeout:?}; too many calls share the limiter, \
+             or the API has asked them to wait"
+        );
+        Error::new(Kind::Waited, Some(operation), message)
+    }
+
+    /// The call's time passed before there was a token.
+    pub(crate) fn token_too_late(operation: Operation, timeout: Duration) -> Error {
+        let message = format!("no access token within {timeout:?}");
+        Error::new(Kind::Waited, Some(operation), message)
+    }
+
+    pub(crate) fn no_token(operation: Operation, fault: TokenFault) -> Error {
+        let is_transient = fault.is_transient;
+        let message = format!("no access token: {}", fault.message);
+        Error::new(Kind::Token { is_transient }, Some(operation), message).with_source(fault)
+    }
+
     pub(crate) fn paging(operation: Operation, message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(Kind::Paging, Some(operation), message)
     }
@@ -102,31 +146,25 @@ impl Error {
         operation: Operation,
         source: reqwest::Error,
         exchange: Option<Exchange>,
-        call: &CallLimits<'_>,
+        limits: &Limits<'_>,
     ) -> Error {
         let timeout = source.is_timeout();
         let (kind, message) = if source.is_connect() {
             let limit = if timeout {
-                format!(" within {:?}", call.connect_timeout)
+                format!(" within {:?}", limits.connect_timeout)
             } else {
                 String::new()
             };
             (
                 Kind::Connect { timeout },
-                format!(
-                    "can't connect to {}{limit}; nothing was sent",
-                    call.base_url
-                ),
+                format!("can't connect to {}{limit}", limits.base_url),
             )
         } else if source.is_builder() {
-            (
-                Kind::Argument,
-                "the request can't be built; nothing was sent".to_owned(),
-            )
+            (Kind::Argument, "the request can't be built".to_owned())
         } else if timeout {
             (
                 Kind::Lost { timeout },
-                format!("no complete reply within {:?}", call.timeout),
+                format!("no complete reply within {:?}", limits.timeout),
             )
         } else if exchange.is_some() {
             (Kind::Lost { timeout }, "the reply was cut short".to_owned())
@@ -136,7 +174,7 @@ impl Error {
                 "the connection broke before there was a reply".to_owned(),
             )
         };
-        let reply = exchange.map(|exchange| FailedReply::new(exchange, call.token));
+        let reply = exchange.map(|exchange| FailedReply::new(exchange, limits.token));
         Error::new(kind, Some(operation), message)
             .with_reply(reply)
             .with_source(source)
@@ -157,20 +195,22 @@ impl Error {
             Error::new(Kind::Refused, Some(operation), "")
         } else if too_long {
             Error::new(
-                Kind::Unreadable,
+                Kind::Unreadable { is_cut: false },
                 Some(operation),
                 format!("the reply is longer than {MAX_REPLY_BYTES} bytes"),
             )
         } else if let Some(cause) = cause {
             Error::new(
-                Kind::Unreadable,
+                Kind::Unreadable {
+                    is_cut: cause.is_eof(),
+                },
                 Some(operation),
                 "the reply can't be read as this operation's",
             )
             .with_source(cause)
         } else {
             Error::new(
-                Kind::Unreadable,
+                Kind::Unreadable { is_cut: false },
                 Some(operation),
                 "the operation has no reply with this status",
             )
@@ -189,6 +229,7 @@ impl Error {
             message: message.into(),
             reply: None,
             source: None,
+            sent: Sent::default(),
         }))
     }
 
@@ -202,6 +243,52 @@ impl Error {
         self
     }
 
+    /// Puts in what was sent.
+    pub(crate) fn about(mut self, external_ids: Vec<String>, payment_id: Option<Uuid>) -> Error {
+        self.0.sent.external_ids = external_ids;
+        self.0.sent.payment_id = payment_id;
+        self
+    }
+
+    /// Puts in how often it was sent, and what follows from that.
+    pub(crate) fn after(
+        mut self,
+        attempts: u32,
+        may_have_happened: bool,
+        subject: Subject,
+        policy: &RetryPolicy,
+    ) -> Error {
+        let is_transient = retry::is_transient(self.outcome()) || self.0.kind == Kind::Waited;
+        let is_safe = !may_have_happened || retry::is_repeatable(policy, subject);
+        let sent = &mut self.0.sent;
+        sent.attempts = attempts;
+        sent.may_have_happened = may_have_happened;
+        sent.has_external_ids = subject.has_external_ids;
+        sent.is_retryable = is_transient && is_safe;
+        self
+    }
+
+    /// What became of the attempt, for the decision whether to make another.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self.0.kind {
+            Kind::Connect { .. } => Outcome::NotConnected,
+            Kind::Lost { .. } | Kind::Unreadable { is_cut: true } => Outcome::Lost,
+            Kind::Token { is_transient } => Outcome::NoToken { is_transient },
+            Kind::Refused => self.status().map_or(Outcome::Lasting, Outcome::Status),
+            Kind::Unreadable { is_cut: false } => {
+                let kind = self
+                    .headers()
+                    .and_then(|headers| headers.get("content-type"));
+                if kind.is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
+                    Outcome::Page
+                } else {
+                    Outcome::Lasting
+                }
+            }
+            Kind::Setting(_) | Kind::Argument | Kind::Waited | Kind::Paging => Outcome::Lasting,
+        }
+    }
+
     /// The operation that was called; `None` for a wrong setting.
     pub fn operation(&self) -> Option<Operation> {
         self.0.operation
@@ -213,6 +300,22 @@ impl Error {
             Kind::Setting(name) => name,
             _ => None,
         }
+    }
+
+    /// How many attempts the call made; 0 where it was never begun, as for a wrong setting.
+    pub fn attempts(&self) -> u32 {
+        self.0.sent.attempts
+    }
+
+    /// The external ids of the payments that a record or bulk was to create, in their order. Those
+    /// without one aren't there.
+    pub fn external_ids(&self) -> &[String] {
+        &self.0.sent.external_ids
+    }
+
+    /// The payment that an update was to change.
+    pub fn payment_id(&self) -> Option<Uuid> {
+        self.0.sent.payment_id
     }
 
     /// The reply's HTTP status, also where its body is no use or wasn't complete. A success is
@@ -255,8 +358,7 @@ impl Error {
             .and_then(|reply| reply.request_id.as_deref())
     }
 
-    /// How long the server asks to wait, where `Retry-After` gives seconds (the form that Layer
-    /// documents).
+    /// How long the server asks to wait; see [`Headers::retry_after`].
     pub fn retry_after(&self) -> Option<Duration> {
         self.headers()?.retry_after()
     }
@@ -273,23 +375,37 @@ impl Error {
         self.0.kind == Kind::Argument
     }
 
-    /// Whether there was no connection. Nothing was sent.
+    /// Whether the same call may succeed if it's made again later, and does no harm then: what went
+    /// wrong may pass, and either nothing has taken place or the call can be repeated
+    /// ([`RetryPolicy`](crate::RetryPolicy) says which can). The client has already repeated what
+    /// its policy allows; this is for those who have more time.
+    pub fn is_retryable(&self) -> bool {
+        self.0.sent.is_retryable
+    }
+
+    /// Whether no access token could be had, from an authorization server or another source.
+    /// Nothing was sent.
+    pub fn is_token(&self) -> bool {
+        matches!(self.0.kind, Kind::Token { .. })
+    }
+
+    /// Whether there was no connection. Nothing was sent, at least not by the last attempt.
     pub fn is_connect(&self) -> bool {
         matches!(self.0.kind, Kind::Connect { .. })
     }
 
-    /// Whether a time limit of this client passed, that of connecting or that of the whole call. A
-    /// server's own 408 or 504 isn't meant.
+    /// Whether a time limit of this client passed: that of connecting, of an attempt, or of the
+    /// whole call. A server's own 408 or 504 isn't meant.
     pub fn is_timeout(&self) -> bool {
         matches!(
             self.0.kind,
-            Kind::Connect { timeout: true } | Kind::Lost { timeout: true }
+            Kind::Connect { timeout: true } | Kind::Lost { timeout: true } | Kind::Waited
         )
     }
 
     /// Whether a success came back that this client can't read.
     pub fn is_decode(&self) -> bool {
-        self.0.kind == Kind::Unreadable
+        matches!(self.0.kind, Kind::Unreadable { .. })
     }
 
     /// Whether the list's pages lead nowhere or round in circles, so that the payments after it are
@@ -325,25 +441,74 @@ impl Error {
 
     /// Whether a write may have taken place although this call failed.
     ///
-    /// True for a record, bulk or update whose reply was lost or can't be read, or that failed with
-    /// 408 or a 5xx: Layer says of neither that nothing was changed. Where each payment has an
-    /// `external_id`, sending the same again is safe and tells what is there; otherwise look first,
-    /// with [`Client::list`](crate::Client::list).
+    /// True for a record, bulk or update of which any attempt's reply was lost or can't be read, or
+    /// failed with 408 or a 5xx: Layer says of neither that nothing was changed. Where each payment
+    /// has an `external_id`, sending the same again is safe and tells what is there; otherwise look
+    /// first, with [`Client::list`](crate::Client::list). The error's line says so, too.
     pub fn is_outcome_unknown(&self) -> bool {
         if !self.0.operation.is_some_and(writes) {
             return false;
         }
+        self.0.sent.may_have_happened || self.leaves_the_outcome_open()
+    }
+
+    /// Whether what the last attempt came to leaves open what it did.
+    fn leaves_the_outcome_open(&self) -> bool {
         let refused_for_sure = |status: StatusCode| {
             status.is_redirection()
                 || (status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT)
         };
         match self.0.kind {
-            Kind::Setting(_) | Kind::Argument | Kind::Connect { .. } | Kind::Paging => false,
-            Kind::Lost { .. } | Kind::Refused | Kind::Unreadable => !self
+            Kind::Setting(_)
+            | Kind::Argument
+            | Kind::Waited
+            | Kind::Token { .. }
+            | Kind::Connect { .. }
+            | Kind::Paging => false,
+            Kind::Lost { .. } | Kind::Refused | Kind::Unreadable { .. } => !self
                 .0
                 .reply
                 .as_ref()
                 .is_some_and(|reply| refused_for_sure(reply.status)),
+        }
+    }
+
+    /// Whether a write certainly never left, which is worth saying of those alone.
+    fn nothing_was_sent(&self) -> bool {
+        match self.0.kind {
+            Kind::Connect { .. } | Kind::Waited | Kind::Token { .. } => true,
+            // Only what the HTTP library refuses to build has a source; other arguments' messages
+            // say what to do about them.
+            Kind::Argument => self.0.source.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Says that the outcome is unknown, and how to find out.
+    fn tell_the_unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sent = &self.0.sent;
+        f.write_str(if self.leaves_the_outcome_open() {
+            "; whether the write took place is unknown: "
+        } else {
+            "; an earlier attempt may have taken place: "
+        })?;
+        match (self.0.operation, sent.external_ids.as_slice()) {
+            (Some(Operation::UpdateInvoicePayment), _) => f.write_str(
+                "look at the payment in a list, or send the same again, which leaves the same",
+            ),
+            (_, [id]) if sent.has_external_ids => write!(
+                f,
+                "list with the external_id {:?} to see, or send the same again, which the \
+                 external_id makes safe",
+                one_line(id, SHOWN_BODY_CHARS)
+            ),
+            (_, [_, ..]) if sent.has_external_ids => {
+                f.write_str("list to see, or send the same again, which the external_ids make safe")
+            }
+            _ => f.write_str(
+                "list and look before sending again, since a payment without an external_id would \
+                 be recorded twice",
+            ),
         }
     }
 }
@@ -371,8 +536,13 @@ impl fmt::Display for Error {
         } else {
             f.write_str(message)?;
         }
+        if self.attempts() > 1 {
+            write!(f, ", after {} attempts", self.attempts())?;
+        }
         if self.is_outcome_unknown() {
-            f.write_str("; whether the write took place is unknown")?;
+            self.tell_the_unknown(f)?;
+        } else if self.nothing_was_sent() {
+            f.write_str("; nothing was sent")?;
         }
         if let Some(id) = self.request_id() {
             write!(f, " [request {}]", one_line(id, SHOWN_BODY_CHARS))?;
@@ -386,7 +556,9 @@ impl fmt::Debug for Error {
         let mut debug = f.debug_struct("Error");
         debug
             .field("kind", &self.0.kind)
-            .field("line", &self.to_string());
+            .field("line", &self.to_string())
+            .field("external_ids", &self.0.sent.external_ids)
+            .field("payment_id", &self.0.sent.payment_id);
         if let Some(reply) = &self.0.reply {
             debug
                 .field("headers", &reply.headers)
@@ -406,8 +578,8 @@ impl StdError for Error {
     }
 }
 
-/// What the message of a broken exchange tells about the call.
-pub(crate) struct CallLimits<'a> {
+/// What the message of a broken exchange tells about the attempt.
+pub(crate) struct Limits<'a> {
     pub(crate) base_url: &'a str,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -535,7 +707,7 @@ fn fault(value: &Value) -> Option<ErrorDetail> {
 
 /// Text from outside as part of one line: white space and control characters become single spaces,
 /// and what is longer than `limit` characters is cut.
-fn one_line(text: &str, limit: usize) -> String {
+pub(crate) fn one_line(text: &str, limit: usize) -> String {
     let mut line = String::new();
     let mut length = 0;
     for word in text

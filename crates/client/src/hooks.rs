@@ -4,14 +4,16 @@
 //! The generated code gives no status or headers for a reply whose body it can't decode, and can't
 //! pass an error of ours through. So [`exec`](ClientHooks::exec) reads the whole reply itself,
 //! leaves it in the call's [`Inner`] and hands the generated code a copy to decode; the front then
-//! makes the [`Error`](crate::Error) from what was left there. Whatever must happen around the
-//! exchange of one request and its reply (retries, a new token, limits) has its place in `exec`.
+//! makes the [`Error`](crate::Error) from what was left there. What happens around the exchange of
+//! one request and its reply (retries, a new token, pacing) is the business of [`call`](crate::call),
+//! which makes a request anew for each attempt.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, StatusCode};
 
 use crate::generated;
@@ -23,13 +25,17 @@ pub(crate) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// How much memory is set aside for a body at most, on no more evidence than its `Content-Length`.
 const MAX_RESERVED_BYTES: usize = 1024 * 1024;
 
-/// The state of one call, which the generated client carries through its hooks.
+/// The state of one attempt, which the generated client carries through its hooks.
 ///
-/// Each call has its own, so that what one leaves here can't be taken for another's.
+/// Each attempt has its own, so that what one leaves here can't be taken for another's.
 #[derive(Clone, Debug)]
 pub(crate) struct Inner {
     /// The value of the `Authorization` header, marked as sensitive.
     authorization: HeaderValue,
+    user_agent: HeaderValue,
+    /// From the attempt's start to the last byte of the reply. Set on the request rather than on
+    /// the HTTP client, so that it holds for one that the caller made, too.
+    timeout: Duration,
     exchange: Arc<Mutex<Option<Exchange>>>,
 }
 
@@ -44,14 +50,20 @@ pub(crate) struct Exchange {
 }
 
 impl Inner {
-    pub(crate) fn new(authorization: HeaderValue) -> Inner {
+    pub(crate) fn new(
+        authorization: HeaderValue,
+        user_agent: HeaderValue,
+        timeout: Duration,
+    ) -> Inner {
         Inner {
             authorization,
+            user_agent,
+            timeout,
             exchange: Arc::default(),
         }
     }
 
-    /// What the call's reply was, as far as one arrived.
+    /// What the attempt's reply was, as far as one arrived.
     pub(crate) fn take_exchange(&self) -> Option<Exchange> {
         self.exchange
             .lock()
@@ -66,9 +78,11 @@ impl Inner {
 
 impl ClientHooks<Inner> for generated::Client {
     async fn pre<E>(&self, request: &mut Request, _: &OperationInfo) -> Result<(), Error<E>> {
-        request
-            .headers_mut()
-            .insert(AUTHORIZATION, self.inner().authorization.clone());
+        let inner = self.inner();
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, inner.authorization.clone());
+        headers.insert(USER_AGENT, inner.user_agent.clone());
+        *request.timeout_mut() = Some(inner.timeout);
         Ok(())
     }
 

@@ -80,7 +80,9 @@
 //! `validation` (on by default) brings the module of that name, the crate
 //! `layer_payments_validation`, along. Without it all requests are [`Unchecked`].
 
+mod auth;
 mod builder;
+mod call;
 mod client;
 mod error;
 // The generator's text is kept as it comes: it's checked against the API description byte for byte,
@@ -90,16 +92,29 @@ mod error;
 mod generated;
 mod hooks;
 mod list;
+mod observe;
 mod outgoing;
+mod pace;
+mod reply;
+mod retry;
 
 /// The data types of the API, generated from its description.
 pub use layer_payments_types as types;
 /// The checks of requests before they are sent.
 #[cfg(feature = "validation")]
 pub use layer_payments_validation as validation;
+/// The HTTP library, of which [`Builder::http_client`] takes a client.
+pub use reqwest;
 
-pub use crate::builder::{Builder, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Environment, Token};
-pub use crate::client::{Client, Headers, Reply};
+pub use crate::auth::{ClientCredentials, IssuedToken, Token};
+pub use crate::builder::{
+    Builder, DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Environment,
+};
+pub use crate::client::Client;
 pub use crate::error::{Error, MAX_KEPT_BODY_BYTES};
 pub use crate::list::{ListPayments, PaymentStream};
+pub use crate::observe::{Attempt, Observer};
 pub use crate::outgoing::{Outgoing, Unchecked};
+pub use crate::pace::RateLimiter;
+pub use crate::reply::{Headers, Reply};
+pub use crate::retry::RetryPolicy;

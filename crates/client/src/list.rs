@@ -12,8 +12,9 @@ use layer_payments_types::{
     InvoicePayment, InvoicePaymentListReply, Operation, PaymentMethod, SortKey, SortOrder,
 };
 
-use crate::client::{Client, Reply};
+use crate::client::Client;
 use crate::error::Error;
+use crate::reply::Reply;
 
 /// A list of payments to ask for, made by [`Client::list`].
 ///

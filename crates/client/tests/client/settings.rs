@@ -39,15 +39,30 @@ fn layers_hosts_have_names() {
         (Environment::Sandbox, "https://sandbox.layerfi.com"),
         (Environment::Production, "https://api.layerfi.com"),
         (Environment::ProductionCanada, "https://api-ca.layerfi.com"),
+        (Environment::Local, "http://127.0.0.1:8080"),
     ];
     for (environment, url) in hosts {
-        let client = builder()
-            .base_url("http://localhost")
-            .environment(environment)
-            .build()
-            .expect("right settings");
+        let built = |builder: Builder| builder.build().expect("right settings");
+        let client = built(builder().environment(environment));
         assert_eq!(client.base_url(), url);
+        assert_eq!(
+            environment.name().parse::<Environment>().ok(),
+            Some(environment)
+        );
+        // A base URL of one's own counts, whichever is set first.
+        let gateway = "https://gateway.example";
+        let first = built(builder().base_url(gateway).environment(environment));
+        let last = built(builder().environment(environment).base_url(gateway));
+        assert_eq!([first.base_url(), last.base_url()], [gateway; 2]);
     }
+    let error = "staging"
+        .parse::<Environment>()
+        .expect_err("it isn't Layer's to give");
+    assert_eq!(
+        error.to_string(),
+        "the setting `environment` (variable LAYER_ENVIRONMENT) is \"staging\"; it must be one of \
+         sandbox, production, production-canada, local"
+    );
 }
 
 #[test]
@@ -94,7 +109,7 @@ fn a_base_url_that_cannot_be_right_is_refused() {
         ("https://sandbox.layerfi.com/#top", "has a `?` or `#` part"),
         (
             "http://sandbox.layerfi.com",
-            "over which the token would cross the network unencrypted",
+            "over which secrets would cross the network unencrypted",
         ),
         ("http://10.0.0.7:8080", "set `allow_plain_http`"),
         ("http://localhost.example", "set `allow_plain_http`"),
@@ -159,7 +174,7 @@ fn a_token_that_cannot_be_right_is_refused() {
 fn times_and_names_are_checked() {
     assert_eq!(
         (DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT),
-        (Duration::from_secs(10), Duration::from_secs(30))
+        (Duration::from_secs(10), Duration::from_secs(60))
     );
     let complete = || builder().base_url("http://localhost");
     wrong(complete().timeout(Duration::ZERO), "timeout");
@@ -170,7 +185,8 @@ fn times_and_names_are_checked() {
     wrong(complete().user_agent("two\nlines"), "user_agent");
     let shown = format!("{:?}", complete().build().expect("right settings"));
     assert!(
-        shown.contains("timeout: 30s") && shown.contains("connect_timeout: 10s"),
+        shown.contains(" timeout: 60s, attempt_timeout: 30s")
+            && shown.contains("connect_timeout: 10s"),
         "{shown}"
     );
 }
@@ -229,8 +245,13 @@ fn run_with(variables: &[(&str, impl AsRef<OsStr>)]) -> String {
         "--nocapture",
     ]);
     for name in [
+        "LAYER_ENVIRONMENT",
         "LAYER_BASE_URL",
         "LAYER_TOKEN",
+        "LAYER_CLIENT_ID",
+        "LAYER_CLIENT_SECRET",
+        "LAYER_SCOPE",
+        "LAYER_TOKEN_URL",
         "LAYER_BUSINESS_ID",
         "NO_PROXY",
         "no_proxy",

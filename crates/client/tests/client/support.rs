@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use layer_payments_client::types::{CreateInvoicePayment, UpdateInvoicePayment};
-use layer_payments_client::{Builder, Client};
+use layer_payments_client::{Builder, Client, RetryPolicy};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,9 +15,12 @@ pub(crate) const PAYMENT: Uuid = Uuid::from_u128(0xe67c216b_28f4_4a0e_9a21_7f05c
 pub(crate) const PAYMENTS_PATH: &str =
     "/v1/businesses/738ec216-e8e5-48f2-b7f2-cdc89c96b3d4/invoices/payments";
 
-/// A builder with everything but the base URL.
+/// A builder with everything but the base URL. It repeats nothing: most tests are about one request.
 pub(crate) fn builder() -> Builder {
-    Client::builder().token(TOKEN).business_id(BUSINESS)
+    Client::builder()
+        .token(TOKEN)
+        .business_id(BUSINESS)
+        .retry(RetryPolicy::never())
 }
 
 pub(crate) fn client(base_url: &str) -> Client {

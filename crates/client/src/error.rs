@@ -537,7 +537,7 @@ impl fmt::Display for Error {
             f.write_str(message)?;
         }
         if self.attempts() > 1 {
-            write!(f, ", after {} attempts", self.attempts())?;
+            write!(f, " (after {} attempts)", self.attempts())?;
         }
         if self.is_outcome_unknown() {
             self.tell_the_unknown(f)?;

@@ -271,3 +271,333 @@ impl Budget {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use layer_payments_types::Operation::{
+        BulkCreateInvoicePayments as Bulk, ListInvoicePayments as List,
+        RecordInvoicePayment as Record, UpdateInvoicePayment as Update,
+    };
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+    use crate::auth::Token;
+
+    const POLICY: RetryPolicy = RetryPolicy::new();
+
+    /// Of a first attempt with time, budget and chance at their largest.
+    const FIRST: Circumstances = Circumstances {
+        attempt: 1,
+        left: Duration::from_secs(3_600),
+        now: SystemTime::UNIX_EPOCH,
+        in_budget: true,
+        chance: 1.0,
+    };
+
+    fn subject(operation: Operation, has_external_ids: bool) -> Subject {
+        Subject {
+            operation,
+            has_external_ids,
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> Headers {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("a header's value"));
+        }
+        Headers::new(headers, &Token::new("t"))
+    }
+
+    fn decided(subject: Subject, outcome: Outcome) -> Decision {
+        decide(&POLICY, subject, outcome, None, FIRST)
+    }
+
+    /// What every outcome leads to: a letter for each of list, record with and without external id,
+    /// bulk with and without, and update. `y` is sent again, `n` is not since it could take place
+    /// twice, `-` is not since it would be of no use.
+    #[test]
+    fn every_outcome_of_every_operation() {
+        use Outcome::{Lasting, Lost, NoToken, NotConnected, Page, Status};
+
+        let table = [
+            (NotConnected, "y yn yn y"),
+            (Lost, "y yn yn y"),
+            (Page, "y yn yn y"),
+            // Nothing was sent, so nothing can take place twice.
+            (NoToken { is_transient: true }, "y yy yy y"),
+            (
+                NoToken {
+                    is_transient: false,
+                },
+                "- -- -- -",
+            ),
+            (Lasting, "- -- -- -"),
+            // A success that isn't the operation's own.
+            (Status(202), "- -- -- -"),
+            (Status(301), "- -- -- -"),
+            (Status(303), "- -- -- -"),
+            (Status(304), "- -- -- -"),
+            (Status(400), "- -- -- -"),
+            (Status(401), "- -- -- -"),
+            (Status(403), "- -- -- -"),
+            (Status(404), "- -- -- -"),
+            (Status(408), "y yn yn y"),
+            (Status(409), "- -- -- -"),
+            (Status(413), "- -- -- -"),
+            (Status(415), "- -- -- -"),
+            (Status(422), "- -- -- -"),
+            (Status(425), "- -- -- -"),
+            (Status(429), "y yn yn y"),
+            (Status(499), "- -- -- -"),
+            (Status(500), "y yn yn y"),
+            (Status(501), "- -- -- -"),
+            (Status(502), "y yn yn y"),
+            (Status(503), "y yn yn y"),
+            (Status(504), "y yn yn y"),
+            (Status(505), "- -- -- -"),
+            (Status(520), "y yn yn y"),
+            (Status(599), "y yn yn y"),
+        ];
+        let subjects = [
+            subject(List, true),
+            subject(Record, true),
+            subject(Record, false),
+            subject(Bulk, true),
+            subject(Bulk, false),
+            subject(Update, true),
+        ];
+        for (outcome, expected) in table {
+            let mut letters: String = subjects
+                .map(|subject| match decided(subject, outcome) {
+                    Decision::Again(_) => 'y',
+                    Decision::Stop(Reason::NotRepeatable) => 'n',
+                    Decision::Stop(Reason::Lasting) => '-',
+                    Decision::Stop(reason) => panic!("{outcome:?}: {reason:?}"),
+                })
+                .iter()
+                .collect();
+            for blank in [1, 4, 7] {
+                letters.insert(blank, ' ');
+            }
+            assert_eq!(letters, expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn updates_are_repeated_unless_the_policy_forbids_it() {
+        let policy = RetryPolicy::new().updates(false);
+        let decision = |operation| {
+            let subject = subject(operation, true);
+            decide(&policy, subject, Outcome::Lost, None, FIRST)
+        };
+        assert_eq!(decision(Update), Decision::Stop(Reason::NotRepeatable));
+        assert!(matches!(decision(Record), Decision::Again(_)));
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_chance_takes_a_part_of_them() {
+        let wait = |attempt, chance| {
+            let policy = RetryPolicy::new().attempts(u32::MAX);
+            let circumstances = Circumstances {
+                attempt,
+                chance,
+                ..FIRST
+            };
+            let subject = subject(List, true);
+            match decide(&policy, subject, Outcome::Lost, None, circumstances) {
+                Decision::Again(wait) => wait.as_millis(),
+                Decision::Stop(reason) => panic!("{reason:?}"),
+            }
+        };
+        let longest: Vec<u128> = (1..=8).map(|attempt| wait(attempt, 1.0)).collect();
+        assert_eq!(
+            longest,
+            [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]
+        );
+        assert_eq!([wait(3, 0.0), wait(3, 0.25), wait(3, 0.5)], [0, 200, 400]);
+        for attempt in [31, 32, 33, 34, u32::MAX - 1] {
+            assert_eq!(wait(attempt, 1.0), 10_000, "attempt {attempt}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_honoured_in_seconds_and_dates_and_capped() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let now = httpdate::parse_http_date(date).expect("a date");
+        // The documented form is first; the three that follow are those of RFC 9110 for a date.
+        let cases = [
+            (vec![("retry-after", "7")], Some(7)),
+            (vec![("retry-after", " 7 ")], Some(7)),
+            (vec![("retry-after", "0")], Some(0)),
+            (
+                vec![("retry-after", "Sun, 06 Nov 1994 08:49:44 GMT")],
+                Some(7),
+            ),
+            (
+                vec![("retry-after", "Sunday, 06-Nov-94 08:49:44 GMT")],
+                Some(7),
+            ),
+            (vec![("retry-after", "Sun Nov  6 08:49:44 1994")], Some(7)),
+            // The server's own clock counts where it tells the time: this machine's may be wrong.
+            (
+                vec![
+                    ("retry-after", "Tue, 07 Nov 2034 08:00:09 GMT"),
+                    ("date", "Tue, 07 Nov 2034 08:00:00 GMT"),
+                ],
+                Some(9),
+            ),
+            // A date that has passed is no wait.
+            (
+                vec![("retry-after", "Sun, 06 Nov 1994 08:49:30 GMT")],
+                Some(0),
+            ),
+            // The longest wait, unless the policy says otherwise.
+            (vec![("retry-after", "61")], Some(60)),
+            (vec![("retry-after", "18446744073709551615")], Some(60)),
+            (
+                vec![("retry-after", "Mon, 07 Nov 1994 08:49:37 GMT")],
+                Some(60),
+            ),
+            // What can't be read counts as if it weren't there.
+            (vec![("retry-after", "soon")], None),
+            (vec![("retry-after", "-1")], None),
+            (vec![("retry-after", "1.5")], None),
+            (vec![("retry-after", "18446744073709551616")], None),
+            (vec![("retry-after", "")], None),
+            (vec![], None),
+        ];
+        for (pairs, seconds) in cases {
+            let headers = headers(&pairs);
+            let circumstances = Circumstances {
+                now,
+                chance: 0.0,
+                ..FIRST
+            };
+            let decision = decide(
+                &POLICY,
+                subject(List, true),
+                Outcome::Status(429),
+                Some(&headers),
+                circumstances,
+            );
+            let expected = Duration::from_secs(seconds.unwrap_or_default());
+            assert_eq!(decision, Decision::Again(expected), "{pairs:?}");
+            assert_eq!(headers.retry_after_at(now).is_some(), seconds.is_some());
+        }
+    }
+
+    #[test]
+    fn those_who_were_told_the_same_time_are_spread_out() {
+        let headers = headers(&[("retry-after", "2")]);
+        let waits = [0.0, 0.5, 1.0].map(|chance| {
+            let circumstances = Circumstances { chance, ..FIRST };
+            let subject = subject(List, true);
+            let outcome = Outcome::Status(503);
+            decide(&POLICY, subject, outcome, Some(&headers), circumstances)
+        });
+        let expected = [2_000, 2_100, 2_200];
+        assert_eq!(
+            waits,
+            expected.map(|wait| Decision::Again(Duration::from_millis(wait)))
+        );
+    }
+
+    #[test]
+    fn attempts_budget_and_time_end_it() {
+        let decision = |policy: &RetryPolicy, circumstances| {
+            let subject = subject(Record, true);
+            decide(policy, subject, Outcome::Lost, None, circumstances)
+        };
+        let attempt = |attempt| Circumstances { attempt, ..FIRST };
+        assert!(matches!(decision(&POLICY, attempt(5)), Decision::Again(_)));
+        let used_up = Decision::Stop(Reason::Attempts);
+        assert_eq!(decision(&POLICY, attempt(6)), used_up);
+        assert_eq!(decision(&POLICY, attempt(7)), used_up);
+        assert_eq!(decision(&RetryPolicy::never(), attempt(1)), used_up);
+        assert_eq!(
+            decision(&RetryPolicy::new().attempts(0), attempt(1)),
+            used_up
+        );
+        let spent = Circumstances {
+            in_budget: false,
+            ..FIRST
+        };
+        assert_eq!(decision(&POLICY, spent), Decision::Stop(Reason::Budget));
+        // The wait would be 200 ms.
+        for (left, expected) in [
+            (200, Decision::Stop(Reason::Time)),
+            (201, Decision::Again(Duration::from_millis(200))),
+        ] {
+            let circumstances = Circumstances {
+                left: Duration::from_millis(left),
+                ..FIRST
+            };
+            assert_eq!(decision(&POLICY, circumstances), expected);
+        }
+    }
+
+    #[test]
+    fn the_longest_times_do_not_overflow() {
+        let policy = RetryPolicy::new()
+            .base_delay(Duration::MAX)
+            .max_delay(Duration::MAX)
+            .max_retry_after(Duration::MAX);
+        let headers = headers(&[("retry-after", "18446744073709551615")]);
+        for chance in [0.0, 0.999_999] {
+            for headers in [None, Some(&headers)] {
+                let circumstances = Circumstances {
+                    chance,
+                    attempt: 5,
+                    ..FIRST
+                };
+                let subject = subject(List, true);
+                decide(&policy, subject, Outcome::Lost, headers, circumstances);
+            }
+        }
+    }
+
+    #[test]
+    fn a_budget_lasts_while_a_fifth_of_all_requests_fails_but_not_when_all_do() {
+        let budget = Budget::new();
+        let mut retries = 0;
+        while budget.has_one() {
+            budget.take();
+            retries += 1;
+        }
+        assert_eq!(retries, 100, "a full budget's retries");
+        for _ in 0..9 {
+            budget.give(false);
+        }
+        assert!(!budget.has_one());
+        budget.give(false);
+        assert!(budget.has_one(), "ten successes give one");
+        budget.take();
+        budget.give(true);
+        assert!(
+            budget.has_one(),
+            "a retry that succeeded gives its own back"
+        );
+
+        let budget = Budget::new();
+        for call in 0..100_000_u32 {
+            // Every fifth request fails, and so does every fifth that is sent again.
+            let mut failures = u32::from(call % 5 == 0) + u32::from(call % 25 == 0);
+            let by_retry = failures > 0;
+            while failures > 0 {
+                assert!(budget.has_one(), "call {call}");
+                budget.take();
+                failures -= 1;
+            }
+            budget.give(by_retry);
+        }
+        for _ in 0..10_000 {
+            budget.give(false);
+        }
+        assert_eq!(
+            *budget.tenths(),
+            Budget::FULL,
+            "it doesn't grow without end"
+        );
+    }
+}

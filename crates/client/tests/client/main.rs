@@ -4,5 +4,6 @@
 mod calls;
 mod failures;
 mod lists;
+mod retries;
 mod settings;
 mod support;

@@ -40,14 +40,25 @@
 //! }
 //! ```
 //!
+//! That is a whole program: with this crate and `tokio` it compiles as it stands. Without an account
+//! it runs against the server of this project: start `layer-payments serve`, take
+//! [`Environment::Local`], and set `LAYER_TOKEN` to the token that `serve` was given. In tests,
+//! `layer-payments-local` starts that server in the test's own process, in one line.
+//!
 //! # What a call does
 //!
-//! - **It ends.** Connecting may take 10 seconds and a whole call 30, unless [`Builder`] says
-//!   otherwise; there is no way to make a client that waits for ever.
-//! - **It is sent once.** A request that has left isn't repeated, whatever becomes of it. This
-//!   version doesn't retry, doesn't renew tokens and doesn't pace itself to the rate limit.
-//!   [`Error`] tells what a caller needs to do so: [`Error::retry_after`],
-//!   [`Error::is_rate_limited`] and [`Error::is_outcome_unknown`].
+//! - **It ends.** Connecting may take 10 seconds, an attempt 30 and a whole call 60, unless
+//!   [`Builder`] says otherwise; there is no way to make a client that waits for ever.
+//! - **It is repeated where that does no harm**, after a lost connection, a time limit, 408, 429, a
+//!   5xx or a proxy's page: lists and updates always, records and bulks only if every payment has an
+//!   `external_id`. [`RetryPolicy`] has the table and the switch,
+//!   [`docs::idempotency_and_retries`] the reasons.
+//! - **It keeps to the rate limit.** All clones of a client share a [`RateLimiter`], which holds them
+//!   below the environment's rate, and holds all of them back when the API asks one to wait.
+//! - **It has a token that is good.** [`Builder::token`] takes one; with [`Builder::credentials`] the
+//!   client gets them from Layer's authorization server and renews them ahead of their end, and
+//!   [`Builder::token_source`] takes any other source. After a 401 the token is renewed and the
+//!   request sent once more.
 //! - **It goes where it was told.** Redirects aren't followed, and plain `http` to another machine
 //!   is refused unless [`Builder::allow_plain_http`] allows it. The proxy that the environment
 //!   names is used, but never for this machine.
@@ -60,25 +71,39 @@
 //!
 //! # When a reply is lost
 //!
-//! A write whose reply doesn't come back may have taken place; [`Error::is_outcome_unknown`] says
-//! when. Send it again only where each payment has an `external_id`: then it's an upsert and finds
-//! what is there. Without one, a second call records a second payment, so list first and look. An
-//! update sets what it sets a second time just the same.
+//! A write whose reply doesn't come back may have taken place. Where the client can't repeat it, or
+//! has done so in vain, [`Error::is_outcome_unknown`] is true and the error's line says how to find
+//! out. [`docs::idempotency_and_retries`] tells the whole story.
 //!
 //! # What comes back
 //!
 //! Replies are read with patience: a bare body as well as one in Layer's `data` envelope, an
 //! enumeration value that this version doesn't know (`Unknown`), a property that it doesn't know
 //! (`extra`), and a property that is null or missing. Requests are written strictly. The types are
-//! those of [`types`], generated from the API description.
+//! those of [`types`], generated from the API description. A [`Reply`] keeps its status and headers,
+//! among them the request id and what is left of the rate limit.
+//!
+//! There is one [`Error`]. It keeps the status, the headers, the body and Layer's own errors, whatever
+//! the reply looked like, and what was sent: operation, external ids, attempts. No error type of
+//! another crate is in its way, and no token is in any text.
+//!
+//! # Watching it
+//!
+//! Each call is a [`tracing`] span named `layer_payments` with operation, business, attempts, status,
+//! request id and latency; each attempt is an event: at debug level, or a warning where it failed and
+//! is made again. They hold ids and what the API said, but neither token nor request. For metrics,
+//! [`Builder::observer`] takes an [`Observer`], which is told of each attempt.
 //!
 //! # Features
 //!
-//! `rustls` (on by default) is the TLS that `https` needs. Without it the client can call plain
-//! `http` only, as in tests against a local server.
+//! | Feature | On by default | What it brings |
+//! |---|---|---|
+//! | `rustls` | yes | TLS by rustls with aws-lc-rs and the platform's root certificates |
+//! | `rustls-no-provider` | no | the same without aws-lc-rs; the program installs a cryptography provider, such as ring, before it builds a client |
+//! | `native-tls` | no | TLS by the platform's own library |
+//! | `validation` | yes | the module [`validation`], the crate `layer_payments_validation`; without it all requests are [`Unchecked`] |
 //!
-//! `validation` (on by default) brings the module of that name, the crate
-//! `layer_payments_validation`, along. Without it all requests are [`Unchecked`].
+//! Without any TLS the client can call plain `http` only, as in tests against a local server.
 
 mod auth;
 mod builder;
@@ -97,6 +122,12 @@ mod outgoing;
 mod pace;
 mod reply;
 mod retry;
+
+/// Pages that tell more than one type's documentation can.
+pub mod docs {
+    #[doc = include_str!("../docs/idempotency-and-retries.md")]
+    pub mod idempotency_and_retries {}
+}
 
 /// The data types of the API, generated from its description.
 pub use layer_payments_types as types;

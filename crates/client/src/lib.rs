@@ -58,6 +58,11 @@
 //! [`validation`] can make: every documented rule, without network or account. One that wasn't
 //! checked can be sent too, as [`Unchecked`], so that the call shows it.
 //!
+//! # More than fits into one request
+//!
+//! [`ListPayments::stream`] gives all payments of a list, and
+//! [`PaymentStream::position`] tells where another one can go on, after an error or a crash.
+//!
 //! # When a reply is lost
 //!
 //! A write whose reply doesn't come back may have taken place; [`Error::is_outcome_unknown`] says
@@ -101,5 +106,5 @@ pub use layer_payments_validation as validation;
 pub use crate::builder::{Builder, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Environment, Token};
 pub use crate::client::{Client, Headers, Reply};
 pub use crate::error::{Error, MAX_KEPT_BODY_BYTES};
-pub use crate::list::{ListPayments, PaymentStream};
+pub use crate::list::{ListPayments, ListPosition, PageStream, PaymentStream};
 pub use crate::outgoing::{Outgoing, Unchecked};

@@ -60,7 +60,8 @@
 //!
 //! # More than fits into one request
 //!
-//! [`ListPayments::stream`] gives all payments of a list, and
+//! [`Client::bulk_all`] records a stream of payments of any length, in chunks and in order, and
+//! gives those of a failed chunk back. [`ListPayments::stream`] gives all payments of a list, and
 //! [`PaymentStream::position`] tells where another one can go on, after an error or a crash.
 //!
 //! # When a reply is lost
@@ -86,6 +87,7 @@
 //! `layer_payments_validation`, along. Without it all requests are [`Unchecked`].
 
 mod builder;
+mod bulk;
 mod client;
 mod error;
 // The generator's text is kept as it comes: it's checked against the API description byte for byte,
@@ -104,6 +106,10 @@ pub use layer_payments_types as types;
 pub use layer_payments_validation as validation;
 
 pub use crate::builder::{Builder, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Environment, Token};
+pub use crate::bulk::{
+    BulkAll, BulkChunk, BulkChunkError, BulkStream, DEFAULT_CHUNK_BYTES, DEFAULT_CHUNK_PAYMENTS,
+    DEFAULT_CONCURRENCY,
+};
 pub use crate::client::{Client, Headers, Reply};
 pub use crate::error::{Error, MAX_KEPT_BODY_BYTES};
 pub use crate::list::{ListPayments, ListPosition, PageStream, PaymentStream};

@@ -119,7 +119,8 @@ pub(crate) async fn raw_server(reply: impl Into<Vec<u8>>, then: Then) -> String 
 }
 
 /// Reads a request to the end of its body, so that closing the connection afterwards is no reset.
-async fn read_request(stream: &mut TcpStream) {
+/// Gives the body.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -130,12 +131,12 @@ async fn read_request(stream: &mut TcpStream) {
                 .find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.map_or(0, |length| length.trim().parse().expect("a length"));
             if bytes.len() >= end + 4 + length {
-                return;
+                return bytes.split_off(end + 4);
             }
         }
         let count = stream.read(&mut buffer).await.expect("the client writes");
         if count == 0 {
-            return;
+            return Vec::new();
         }
         bytes.extend_from_slice(&buffer[..count]);
     }

@@ -69,6 +69,12 @@
 //! [`validation`] can make: every documented rule, without network or account. One that wasn't
 //! checked can be sent too, as [`Unchecked`], so that the call shows it.
 //!
+//! # More than fits into one request
+//!
+//! [`Client::bulk_all`] records a stream of payments of any length, in chunks and in order, and
+//! gives those of a failed chunk back. [`ListPayments::stream`] gives all payments of a list, and
+//! [`PaymentStream::position`] tells where another one can go on, after an error or a crash.
+//!
 //! # When a reply is lost
 //!
 //! A write whose reply doesn't come back may have taken place. Where the client can't repeat it, or
@@ -107,6 +113,7 @@
 
 mod auth;
 mod builder;
+mod bulk;
 mod call;
 mod client;
 mod error;
@@ -141,9 +148,13 @@ pub use crate::auth::{ClientCredentials, IssuedToken, Token};
 pub use crate::builder::{
     Builder, DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Environment,
 };
+pub use crate::bulk::{
+    BulkAll, BulkChunk, BulkChunkError, BulkStream, DEFAULT_CHUNK_BYTES, DEFAULT_CHUNK_PAYMENTS,
+    DEFAULT_CONCURRENCY,
+};
 pub use crate::client::Client;
 pub use crate::error::{Error, MAX_KEPT_BODY_BYTES};
-pub use crate::list::{ListPayments, PaymentStream};
+pub use crate::list::{ListPayments, ListPosition, PageStream, PaymentStream};
 pub use crate::observe::{Attempt, Observer};
 pub use crate::outgoing::{Outgoing, Unchecked};
 pub use crate::pace::RateLimiter;

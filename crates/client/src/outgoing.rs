@@ -22,44 +22,86 @@ use crate::types::CreateInvoicePayment;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// `Unchecked(payment)` without the reference saves [`Client::bulk_all`](crate::Client::bulk_all) a
+/// copy, since what it takes is sent later.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Unchecked<'a, T: ?Sized>(pub &'a T);
+pub struct Unchecked<T>(pub T);
 
-/// What [`Client::record`](crate::Client::record), [`Client::bulk`](crate::Client::bulk) and
-/// [`Client::update`](crate::Client::update) send: a reference to a `Validated` request, or an
-/// [`Unchecked`] one. There are no others.
+/// What the writes of a [`Client`](crate::Client) send: a `Validated` request or an [`Unchecked`]
+/// one. There are no others. A reference is enough, and for a list of payments it's needed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither checked nor marked as unchecked",
     label = "give `&Validated` or `Unchecked(&..)`",
     note = "`Validated::create`, `Validated::bulk` and `Validated::update` check a request before it is sent"
 )]
-pub trait Outgoing<T: ?Sized>: sealed::Sealed {
+pub trait Outgoing<T: ?Sized + ToOwned>: sealed::Sealed {
     /// The request itself.
     fn request(&self) -> &T;
+
+    /// The request to keep: what is owned is moved, what is borrowed is cloned.
+    fn into_request(self) -> T::Owned;
 }
 
-impl<T: ?Sized> Outgoing<T> for Unchecked<'_, T> {
+impl<T: Clone> Outgoing<T> for Unchecked<T> {
+    fn request(&self) -> &T {
+        &self.0
+    }
+
+    fn into_request(self) -> T {
+        self.0
+    }
+}
+
+impl<T: ?Sized + ToOwned> Outgoing<T> for Unchecked<&T> {
     fn request(&self) -> &T {
         self.0
     }
-}
 
-impl Outgoing<[CreateInvoicePayment]> for Unchecked<'_, Vec<CreateInvoicePayment>> {
-    fn request(&self) -> &[CreateInvoicePayment] {
-        self.0
+    fn into_request(self) -> T::Owned {
+        self.0.to_owned()
     }
 }
 
-impl<const N: usize> Outgoing<[CreateInvoicePayment]> for Unchecked<'_, [CreateInvoicePayment; N]> {
+impl Outgoing<[CreateInvoicePayment]> for Unchecked<&Vec<CreateInvoicePayment>> {
     fn request(&self) -> &[CreateInvoicePayment] {
         self.0
+    }
+
+    fn into_request(self) -> Vec<CreateInvoicePayment> {
+        self.0.clone()
+    }
+}
+
+impl<const N: usize> Outgoing<[CreateInvoicePayment]> for Unchecked<&[CreateInvoicePayment; N]> {
+    fn request(&self) -> &[CreateInvoicePayment] {
+        self.0
+    }
+
+    fn into_request(self) -> Vec<CreateInvoicePayment> {
+        self.0.to_vec()
     }
 }
 
 #[cfg(feature = "validation")]
-impl<T> Outgoing<T> for &Validated<T> {
+impl<T: Clone> Outgoing<T> for Validated<T> {
     fn request(&self) -> &T {
         self
+    }
+
+    fn into_request(self) -> T {
+        self.into_inner()
+    }
+}
+
+#[cfg(feature = "validation")]
+impl<T: Clone> Outgoing<T> for &Validated<T> {
+    fn request(&self) -> &T {
+        self
+    }
+
+    fn into_request(self) -> T {
+        T::clone(self)
     }
 }
 
@@ -68,12 +110,19 @@ impl Outgoing<[CreateInvoicePayment]> for &Validated<Vec<CreateInvoicePayment>> 
     fn request(&self) -> &[CreateInvoicePayment] {
         self
     }
+
+    fn into_request(self) -> Vec<CreateInvoicePayment> {
+        self.to_vec()
+    }
 }
 
 mod sealed {
     pub trait Sealed {}
 
-    impl<T: ?Sized> Sealed for super::Unchecked<'_, T> {}
+    impl<T> Sealed for super::Unchecked<T> {}
+
+    #[cfg(feature = "validation")]
+    impl<T> Sealed for super::Validated<T> {}
 
     #[cfg(feature = "validation")]
     impl<T> Sealed for &super::Validated<T> {}

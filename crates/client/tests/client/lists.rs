@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use layer_payments_client::types::{InvoicePayment, PaymentMethod, SortKey, SortOrder};
-use layer_payments_client::{Error, PaymentStream};
+use layer_payments_client::{Error, ListPosition, PaymentStream};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
@@ -372,4 +372,215 @@ async fn a_stream_ends_after_its_first_error() {
         "list_invoice_payments: HTTP 400 Bad Request: The cursor is too old."
     );
     assert_eq!(count(&server).await, 2);
+}
+
+fn position(cursor: Option<&str>, taken: &[u128]) -> ListPosition {
+    ListPosition {
+        cursor: cursor.map(str::to_owned),
+        taken: taken.iter().copied().map(Uuid::from_u128).collect(),
+    }
+}
+
+#[tokio::test]
+async fn a_position_is_the_page_and_what_was_taken_of_it() {
+    let server = MockServer::start().await;
+    answer(
+        &server,
+        None,
+        page(&[1, 2], json!({"has_more": true, "cursor": "b"})),
+    )
+    .await;
+    answer(
+        &server,
+        Some("b"),
+        page(&[3, 4], json!({"has_more": false})),
+    )
+    .await;
+    let mut payments = client(&server.uri()).list().stream();
+    let mut positions = vec![payments.position()];
+    while payments.next().await.is_some() {
+        positions.push(payments.position());
+    }
+    assert_eq!(
+        positions,
+        [
+            ListPosition::default(),
+            position(None, &[1]),
+            // With the page used up, the next cursor says it all.
+            position(Some("b"), &[]),
+            position(Some("b"), &[3]),
+            // There is no next cursor at the end.
+            position(Some("b"), &[3, 4]),
+        ]
+    );
+    assert_eq!(payments.position(), positions[4]);
+
+    // Wherever it's taken up again, the rest comes, and each payment once.
+    for (taken, position) in positions.into_iter().enumerate() {
+        let list = client(&server.uri()).list().resume(position);
+        let rest: Vec<u128> = (1..=4).skip(taken).collect();
+        assert_eq!(numbers(&all(list.stream()).await), rest);
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_on_after_an_error() {
+    let server = MockServer::start().await;
+    answer(
+        &server,
+        None,
+        page(&[1, 2], json!({"has_more": true, "cursor": "b"})),
+    )
+    .await;
+    Mock::given(query_param("cursor", "b"))
+        .respond_with(ResponseTemplate::new(400).set_body_json(envelope("Not now.")))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    answer(&server, Some("b"), page(&[3], json!({"has_more": false}))).await;
+
+    let list = client(&server.uri()).list().method(PaymentMethod::Cash);
+    let mut payments = list.clone().stream();
+    assert!(payments.next().await.expect("a payment").is_ok());
+    assert!(payments.next().await.expect("a payment").is_ok());
+    assert!(payments.next().await.expect("an error").is_err());
+    assert!(payments.next().await.is_none());
+    assert_eq!(payments.position(), position(Some("b"), &[]));
+    let payments = all(list.resume(payments.position()).stream()).await;
+    assert_eq!((numbers(&payments), payments.len()), (vec![3], 1));
+    assert_eq!(count(&server).await, 3, "the first page isn't read again");
+
+    // The first page can fail, too, and so can a page that leads nowhere.
+    let server = MockServer::start().await;
+    let mut payments = client(&server.uri()).list().stream();
+    assert!(payments.next().await.expect("a 404").is_err());
+    assert_eq!(payments.position(), ListPosition::default());
+    answer(&server, Some("x"), page(&[1], json!({"has_more": true}))).await;
+    let mut payments = client(&server.uri()).list().cursor("x").stream();
+    assert!(payments.next().await.expect("a payment").is_ok());
+    assert!(payments.next().await.expect("an error").is_err());
+    assert_eq!(payments.position(), position(Some("x"), &[1]));
+}
+
+#[tokio::test]
+async fn a_resumed_list_gives_what_is_new_and_nothing_twice() {
+    // The page began at "b" and held 1, 2, 3, 4, of which 1, 2 and 3 were taken. Since then 10 and
+    // 11 were recorded before them, and 3 was deleted.
+    let server = MockServer::start().await;
+    answer(
+        &server,
+        Some("b"),
+        page(&[10, 1, 11], json!({"has_more": true, "cursor": "c"})),
+    )
+    .await;
+    answer(
+        &server,
+        Some("c"),
+        page(&[2, 4, 5], json!({"has_more": false})),
+    )
+    .await;
+    let stood = position(Some("b"), &[1, 2, 3]);
+    let mut payments = client(&server.uri()).list().resume(stood.clone()).stream();
+    assert_eq!(payments.position(), stood);
+    let mut taken = Vec::new();
+    let mut positions = Vec::new();
+    while let Some(payment) = payments.next().await {
+        taken.push(payment);
+        positions.push(payments.position());
+    }
+    assert_eq!(numbers(&taken), [10, 11, 4, 5]);
+    assert_eq!(
+        positions,
+        [
+            position(Some("b"), &[10, 1, 2, 3]),
+            // What hasn't come again yet is still known.
+            position(Some("c"), &[2, 3]),
+            position(Some("c"), &[2, 4, 3]),
+            position(Some("c"), &[2, 4, 5, 3]),
+        ]
+    );
+    assert_eq!(count(&server).await, 2);
+}
+
+#[tokio::test]
+async fn a_list_resumed_at_its_end_gives_what_was_added() {
+    let server = MockServer::start().await;
+    let first_page = |numbers: &[u128]| {
+        let numbers = page(numbers, json!({"has_more": false}));
+        Mock::given(query_param_is_missing("cursor")).respond_with(numbers)
+    };
+    first_page(&[1, 2]).up_to_n_times(1).mount(&server).await;
+    first_page(&[1, 2, 3]).mount(&server).await;
+    let list = client(&server.uri()).list();
+    let mut payments = list.clone().stream();
+    while let Some(payment) = payments.next().await {
+        payment.expect("a payment");
+    }
+    let more = all(list.resume(payments.position()).stream()).await;
+    assert_eq!((numbers(&more), more.len()), (vec![3], 1));
+}
+
+#[tokio::test]
+async fn of_cursor_and_position_the_last_one_counts() {
+    let server = MockServer::start().await;
+    for cursor in ["b", "c"] {
+        let reply = page(&[1, 2], json!({"has_more": false}));
+        answer(&server, Some(cursor), reply).await;
+    }
+    let list = client(&server.uri()).list();
+    let resumed = list.clone().cursor("b").resume(position(Some("c"), &[1]));
+    assert_eq!(numbers(&all(resumed.stream()).await), [2]);
+    let begun = list.resume(position(Some("c"), &[1])).cursor("b");
+    assert_eq!(numbers(&all(begun.stream()).await), [1, 2]);
+    let requests = server.received_requests().await;
+    let queries: Vec<String> = requests
+        .expect("requests are recorded")
+        .iter()
+        .map(|request| request.url.query().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(queries, ["cursor=c", "cursor=b"]);
+}
+
+#[tokio::test]
+async fn pages_come_with_their_headers_and_end_like_payments() {
+    let server = MockServer::start().await;
+    let first = page(&[1, 2], json!({"has_more": true, "cursor": "b"}));
+    let first = first.insert_header("X-Request-Id", "req-1");
+    answer(&server, None, first).await;
+    let second = page(&[3], json!({"has_more": true, "cursor": "b"}));
+    answer(&server, Some("b"), second).await;
+
+    let mut pages = client(&server.uri()).list().pages();
+    assert_eq!(count(&server).await, 0, "nothing is asked for before");
+    let first = pages.next().await.expect("a page").expect("the first");
+    assert_eq!(first.request_id(), Some("req-1"));
+    assert_eq!(first.data.len(), 2);
+    assert_eq!(count(&server).await, 1);
+    let second = pages.next().await.expect("a page").expect("the second");
+    assert_eq!(second.data.len(), 1);
+    let error = pages.next().await.expect("an error").expect_err("a circle");
+    assert!(error.is_paging());
+    assert!(pages.next().await.is_none());
+    assert_eq!(count(&server).await, 2);
+
+    // A position names a page, and pages come whole.
+    let list = client(&server.uri()).list();
+    let resumed = list.resume(position(Some("b"), &[3])).pages();
+    let pages: Vec<_> = resumed.collect().await;
+    assert_eq!(pages.len(), 2);
+    assert_eq!(pages[0].as_ref().expect("the second").data.len(), 1);
+    assert!(pages[1].as_ref().expect_err("a circle").is_paging());
+}
+
+#[tokio::test]
+async fn waiting_for_a_payment_can_be_given_up_and_taken_up_again() {
+    let server = MockServer::start().await;
+    let slow = page(&[1], json!({"has_more": false})).set_delay(Duration::from_millis(100));
+    answer(&server, None, slow).await;
+    let mut payments = client(&server.uri()).list().stream();
+    let hasty = tokio::time::timeout(Duration::from_millis(10), payments.next()).await;
+    assert!(hasty.is_err(), "the page takes longer");
+    let payment = payments.next().await.expect("a payment");
+    assert_eq!(payment.expect("a payment").id.as_u128(), 1);
+    assert_eq!(count(&server).await, 1, "the same call is waited for");
 }

@@ -15,6 +15,7 @@ use crate::report::Report;
 
 mod bare;
 mod bulk;
+mod client;
 mod http;
 mod million;
 mod mock;
@@ -32,6 +33,8 @@ struct Args {
     /// The program to measure
     #[arg(long)]
     program: PathBuf,
+    #[command(flatten)]
+    requests: client::Requests,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,6 +44,7 @@ enum Name {
     Mock,
     Memory,
     List,
+    Client,
 }
 
 /// What all benchmarks work with.
@@ -74,6 +78,9 @@ fn run(args: Args) -> anyhow::Result<bool> {
         program: args.program,
         root,
     };
+    if let Some(ended) = args.requests.run(&bench) {
+        return ended.map(|()| true);
+    }
     let wanted = |name: Name| args.name.is_empty() || args.name.contains(&name);
     let mut report = Report::default();
     println!(
@@ -97,6 +104,9 @@ fn run(args: Args) -> anyhow::Result<bool> {
         if wanted(Name::List) {
             million::lists(&bench, &million, &mut report)?;
         }
+    }
+    if wanted(Name::Client) {
+        client::run(&bench, &mut report)?;
     }
     match report.missed() {
         [] => println!("\nAll goals were met."),

@@ -53,7 +53,7 @@ impl Token {
     /// The text with each occurrence of the token taken out, for what comes back from outside and
     /// is about to be kept: some proxies put the whole request into their error pages.
     pub(crate) fn redact(&self, text: String) -> String {
-        if self.is_in(&text) {
+        if self.is_in(text.as_bytes()) {
             text.replace(&*self.0, "[redacted]")
         } else {
             text
@@ -63,8 +63,11 @@ impl Token {
     /// Whether the text holds the token. A token of less than 8 characters is no secret, but would
     /// be found in ordinary words, so that a fault's description would lose what it says; it's in
     /// no text.
-    pub(crate) fn is_in(&self, text: &str) -> bool {
-        self.0.len() >= 8 && text.contains(&*self.0)
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        let token = self.0.as_bytes();
+        token.len() >= 8
+            && text.len() >= token.len()
+            && text.windows(token.len()).any(|part| part == token)
     }
 }
 

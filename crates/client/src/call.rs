@@ -153,7 +153,7 @@ impl Client {
                     shared.budget.give(number > 1);
                     self.heed(&reply.headers);
                     reply.attempts = number;
-                    shared.watch.attempt(&Attempt {
+                    shared.watch.attempt(|| Attempt {
                         operation: call.operation,
                         number,
                         latency,
@@ -203,7 +203,7 @@ impl Client {
                     None
                 }
             };
-            shared.watch.attempt(&Attempt {
+            shared.watch.attempt(|| Attempt {
                 operation: call.operation,
                 number,
                 latency,
@@ -299,7 +299,7 @@ fn finish<T>(
                     status: exchange.status.as_u16(),
                     headers,
                     attempts: 1,
-                    value: value.into_inner(),
+                    value: Box::new(value.into_inner()),
                 });
             }
             (None, exchange)

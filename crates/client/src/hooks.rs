@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Request, Response, StatusCode};
+use reqwest::{Request, Response, ResponseBuilderExt as _, StatusCode};
 
 use crate::generated;
 
@@ -89,6 +89,7 @@ impl ClientHooks<Inner> for generated::Client {
     async fn exec(&self, request: Request, _: &OperationInfo) -> reqwest::Result<Response> {
         let mut response = self.client().execute(request).await?;
         let status = response.status();
+        let url = response.url().clone();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         let end = read_body(&mut response, &mut body).await;
@@ -102,9 +103,12 @@ impl ClientHooks<Inner> for generated::Client {
         });
         end?;
         // The generated code looks at the status and the body alone; the headers wait in the
-        // exchange.
+        // exchange. The URL is only there because making a reply without one parses another.
         let mut copy = http::Response::new(body);
         *copy.status_mut() = status;
+        if let Some(extensions) = http::Response::builder().url(url).extensions_mut() {
+            std::mem::swap(copy.extensions_mut(), extensions);
+        }
         Ok(Response::from(copy))
     }
 }

@@ -106,10 +106,16 @@ impl Attempt<'_> {
 pub(crate) struct Watch(pub(crate) Option<Arc<dyn Observer>>);
 
 impl Watch {
-    pub(crate) fn attempt(&self, attempt: &Attempt<'_>) {
+    /// Tells of an attempt, which is looked at only if somebody watches.
+    pub(crate) fn attempt<'a>(&self, attempt: impl FnOnce() -> Attempt<'a>) {
+        let is_logged = tracing::enabled!(tracing::Level::WARN);
+        if !is_logged && self.0.is_none() {
+            return;
+        }
+        let attempt = attempt();
         attempt.log();
         if let Some(observer) = &self.0 {
-            observer.attempt(attempt);
+            observer.attempt(&attempt);
         }
     }
 }

@@ -3,9 +3,14 @@
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, SET_COOKIE};
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER, SET_COOKIE};
 
 use crate::auth::Token;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// A success: what the API answered, with the reply's status and headers. It derefs to the answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +18,8 @@ pub struct Reply<T> {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
     pub(crate) attempts: u32,
-    pub(crate) value: T,
+    /// Boxed, since an answer is large and is handed on several times on its way.
+    pub(crate) value: Box<T>,
 }
 
 impl<T> Reply<T> {
@@ -40,7 +46,7 @@ impl<T> Reply<T> {
 
     /// The answer alone.
     pub fn into_inner(self) -> T {
-        self.value
+        *self.value
     }
 }
 
@@ -62,7 +68,7 @@ impl Headers {
         headers.remove(SET_COOKIE);
         while let Some(name) = headers
             .iter()
-            .find(|(_, value)| token.is_in(&String::from_utf8_lossy(value.as_bytes())))
+            .find(|(_, value)| token.is_in(value.as_bytes()))
             .map(|(name, _)| name.clone())
         {
             headers.remove(name);
@@ -76,6 +82,11 @@ impl Headers {
         self.0.get(name)?.to_str().ok()
     }
 
+    /// The same for a name that needn't be read first.
+    fn text(&self, name: HeaderName) -> Option<&str> {
+        self.0.get(name)?.to_str().ok()
+    }
+
     /// All headers with their values, the names in lower case.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
@@ -85,7 +96,7 @@ impl Headers {
 
     /// `X-Request-Id`: what names the request in the server's log. This project's server sends it.
     pub fn request_id(&self) -> Option<&str> {
-        self.get("x-request-id")
+        self.text(REQUEST_ID)
     }
 
     /// `Retry-After`: how long the server asks to wait, given in seconds (the form that Layer
@@ -96,7 +107,7 @@ impl Headers {
     }
 
     pub(crate) fn retry_after_at(&self, now: SystemTime) -> Option<Duration> {
-        let text = self.get("retry-after")?.trim();
+        let text = self.text(RETRY_AFTER)?.trim();
         if let Ok(seconds) = text.parse() {
             return Some(Duration::from_secs(seconds));
         }
@@ -107,7 +118,7 @@ impl Headers {
 
     /// When the server says that it answered.
     fn date(&self) -> Option<SystemTime> {
-        httpdate::parse_http_date(self.get("date")?.trim()).ok()
+        httpdate::parse_http_date(self.text(DATE)?.trim()).ok()
     }
 
     /// How long the bucket stays empty, if this reply took the last request token from it.
@@ -122,16 +133,16 @@ impl Headers {
 
     /// `X-RateLimit-Limit`: the capacity of the token bucket, in request tokens.
     pub fn rate_limit(&self) -> Option<u64> {
-        self.get("x-ratelimit-limit")?.trim().parse().ok()
+        self.text(LIMIT)?.trim().parse().ok()
     }
 
     /// `X-RateLimit-Remaining`: the request tokens that are left.
     pub fn rate_limit_remaining(&self) -> Option<u64> {
-        self.get("x-ratelimit-remaining")?.trim().parse().ok()
+        self.text(REMAINING)?.trim().parse().ok()
     }
 
     /// `X-RateLimit-Reset`: when the bucket is refilled, in seconds since 1970-01-01T00:00:00Z.
     pub fn rate_limit_reset(&self) -> Option<u64> {
-        self.get("x-ratelimit-reset")?.trim().parse().ok()
+        self.text(RESET)?.trim().parse().ok()
     }
 }

@@ -1,51 +1,30 @@
 //! The thin line through everything: the generated client against the real server, and the server against the spec.
 
-use std::net::SocketAddr;
-
+use layer_payments_client::Unchecked;
 use layer_payments_client::types::{
     BulkCreateInvoicePayments, Field, IdempotencyOutcome, InvoicePaymentMethod, PaymentMethod,
     UpdateInvoicePayment,
 };
 use layer_payments_client::validation::{Context, Validated};
-use layer_payments_client::{Client, Unchecked};
-use layer_payments_server::{Config, Database, Server, Token};
+use layer_payments_local::Layer;
 use layer_payments_tests::{closed, json_file, json_schema, resolve, spec, violations};
 use serde_json::{Value, json};
 
-const TOKEN: &str = "a-token-for-tests";
-const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
-
-/// Starts a server with an empty store on a free port of this machine. It ends with the test's runtime.
-async fn server() -> SocketAddr {
-    let config = Config::new(
-        Database::Memory,
-        Token::new(TOKEN).expect("the token is sendable"),
-    )
-    .business(BUSINESS.parse().expect("a UUID"));
-    let server = Server::bind(config, SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .expect("a port of this machine is free");
-    let address = server.local_addr();
-    tokio::spawn(server.run(std::future::pending()));
-    address
-}
-
-/// A client of that server.
-fn client(address: SocketAddr) -> Client {
-    Client::builder()
-        .base_url(format!("http://{address}"))
-        .token(TOKEN)
-        .business_id(BUSINESS.parse().expect("a UUID"))
-        .build()
-        .expect("the settings are complete")
+/// Starts a server with an empty store.
+async fn server() -> Layer {
+    Layer::start().await.expect("the server starts")
 }
 
 /// Sends a request as `curl` would and gives the status and the body.
-async fn send(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-    let url = format!("http://{address}/v1/businesses/{BUSINESS}/invoices/payments{path}");
+async fn send(layer: &Layer, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    let url = format!(
+        "{}/v1/businesses/{}/invoices/payments{path}",
+        layer.base_url(),
+        layer.business_id()
+    );
     let mut request = reqwest::Client::new()
         .request(method.parse().expect("a method"), url)
-        .bearer_auth(TOKEN);
+        .bearer_auth(layer.token());
     if let Some(body) = body {
         request = request.json(body);
     }
@@ -56,9 +35,9 @@ async fn send(address: SocketAddr, method: &str, path: &str, body: Option<&Value
 
 #[tokio::test]
 async fn the_record_pages_request_gets_the_documented_reply() {
-    let address = server().await;
+    let layer = server().await;
     let request = json_file("spec/examples/record_invoice_payment.request.json");
-    let (status, reply) = send(address, "POST", "", Some(&request)).await;
+    let (status, reply) = send(&layer, "POST", "", Some(&request)).await;
     assert_eq!(status, 201, "{reply}");
 
     // Every key of the documented reply is there. The page's own values belong to another payment, so they are
@@ -117,6 +96,7 @@ async fn the_record_pages_request_gets_the_documented_reply() {
             (Some("department"), Some("sales"))
         ]
     );
+    layer.stop().await.expect("the books are in order");
 }
 
 /// Collects the keys that a documented value has and an actual one lacks. Of lists the first items are compared.
@@ -144,7 +124,8 @@ fn collect_missing(documented: &Value, actual: &Value, at: &str, missing: &mut V
 
 #[tokio::test]
 async fn the_client_and_the_server_agree() {
-    let client = client(server().await);
+    let layer = server().await;
+    let client = layer.client();
     let spec = spec();
     let example = |name: &str| spec["components"]["examples"][name]["value"].clone();
     let context = Context::at("2026-01-01T00:00:00Z".parse().expect("a time"));
@@ -218,7 +199,7 @@ async fn the_client_and_the_server_agree() {
         .await
         .expect_err("the same external id twice is refused");
     assert!(refused.is_bad_request());
-    assert!(!refused.to_string().contains(TOKEN));
+    assert!(!refused.to_string().contains(layer.token()));
     assert_eq!(
         refused.errors()[0]
             .error_enum
@@ -226,14 +207,15 @@ async fn the_client_and_the_server_agree() {
             .map(String::as_str),
         Some("SpecifiedBadRequest")
     );
+    layer.stop().await.expect("the books are in order");
 }
 
 #[tokio::test]
 async fn every_reply_conforms_to_the_spec() {
-    let address = server().await;
+    let layer = server().await;
     let spec = spec();
     let example = |name: &str| spec["components"]["examples"][name]["value"].clone();
-    let (_, recorded) = send(address, "POST", "", Some(&example("CreateCardPayment"))).await;
+    let (_, recorded) = send(&layer, "POST", "", Some(&example("CreateCardPayment"))).await;
     let id = recorded["data"]["id"]
         .as_str()
         .expect("a payment has an id");
@@ -319,7 +301,7 @@ async fn every_reply_conforms_to_the_spec() {
         ("GET", "", "?method=BARTER".to_owned(), None, 400),
     ];
     for (method, template, path, body, expected) in cases {
-        let (status, reply) = send(address, method, &path, body.as_ref()).await;
+        let (status, reply) = send(&layer, method, &path, body.as_ref()).await;
         let called = format!("{method} {path} with {body:?}");
         assert_eq!(status, expected, "{called}: {reply}");
         let template = format!("/v1/businesses/{{businessId}}/invoices/payments{template}");
@@ -336,4 +318,5 @@ async fn every_reply_conforms_to_the_spec() {
             faults.join("\n")
         );
     }
+    layer.stop().await.expect("the books are in order");
 }

@@ -1,10 +1,9 @@
 //! The document of the routes beside the public API: its examples are valid, and the server's replies are what it says.
 
-use layer_payments_server::{Config, Database, Fixtures, Server, Token};
+use layer_payments_local::Layer;
+use layer_payments_server::Fixtures;
 use layer_payments_tests::{closed, json_schema, local_spec, resolve, violations};
 use serde_json::{Map, Value, json};
-
-const TOKEN: &str = "test-token";
 
 /// Each place of the document that says what a body is like: its name, its schema and its examples.
 fn contents(spec: &Value) -> Vec<(String, &Value, &Map<String, Value>)> {
@@ -115,15 +114,11 @@ fn every_property_is_described() {
 async fn every_reply_conforms_to_the_document() {
     let spec = local_spec();
     let example = |name: &str| spec["components"]["examples"][name]["value"].clone();
-    let fixtures = Fixtures::from_json(example("Fixtures").to_string().as_bytes())
-        .expect("the server takes the example");
-    let config =
-        Config::new(Database::Memory, Token::new(TOKEN).expect("a good token")).fixtures(fixtures);
-    let server = Server::bind(config, "127.0.0.1:0".parse().expect("an address"))
+    let layer = Layer::builder()
+        .fixtures_json(example("Fixtures").to_string())
+        .start()
         .await
         .expect("the server starts");
-    let base = format!("http://{}", server.local_addr());
-    let serving = tokio::spawn(server.run(std::future::pending()));
 
     let business = "/local/businesses/{businessId}";
     let below = |rest: &str| format!("{business}{rest}");
@@ -191,8 +186,11 @@ async fn every_reply_conforms_to_the_document() {
             .replace("{businessId}", "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4")
             .replace("{invoiceId}", "3a9c378e-dc02-4700-9158-f629d632a83b");
         let mut request = client
-            .request(method.parse().expect("a method"), format!("{base}{path}"))
-            .bearer_auth(TOKEN);
+            .request(
+                method.parse().expect("a method"),
+                format!("{}{path}", layer.base_url()),
+            )
+            .bearer_auth(layer.token());
         if let Some(body) = &body {
             request = request.json(body);
         }
@@ -212,5 +210,5 @@ async fn every_reply_conforms_to_the_document() {
             faults.join("\n")
         );
     }
-    serving.abort();
+    layer.stop().await.expect("the books are in order");
 }

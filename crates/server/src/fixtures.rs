@@ -149,6 +149,11 @@ impl Fixtures {
             Err(InvalidFixtures(faults))
         }
     }
+
+    /// The ids of the businesses, in their order.
+    pub fn business_ids(&self) -> impl Iterator<Item = Uuid> {
+        self.businesses.iter().map(|business| business.id)
+    }
 }
 
 /// Looks for what has no name by which it is found again: it would be created anew at every start.

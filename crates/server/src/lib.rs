@@ -95,6 +95,8 @@
 //! connection that is reset before or after the write took place: with `cut=after` the payment is recorded and its
 //! reply never sent. `spec/local.yaml` has the grammar.
 //!
+//! A program that runs the server sets rules without HTTP, by [`Handle::set_faults`].
+//!
 //! Rules have a seed. Whether one strikes depends on the seed, the number of the request since the rules were given and
 //! the rule's place, so a run of requests one after another can be repeated; among requests that are sent at the same
 //! time, which one is which is up to the network. Without the setting a request that asks for a fault is refused with
@@ -161,7 +163,7 @@ pub use clock::Clock;
 pub use config::{Config, Database, InvalidToken, Token};
 pub use error::Error;
 pub use fixtures::{Fixtures, InvalidFixtures};
-pub use http::{RateLimit, Server};
+pub use http::{FaultRule, Handle, InvalidFaults, RateLimit, Server};
 
 /// Checks the books in a database file: that each journal entry balances, that balances, invoices and replies are what the
 /// payments make them, and that nothing is left over. Gives a line for each fault; none if the books are in order. Reads

@@ -98,6 +98,14 @@ impl Metrics {
         }
     }
 
+    /// All counters in the form that Prometheus reads.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        // Only what is written to can fail, and a `String` doesn't.
+        let _ = prometheus_text::encode(&mut text, &self.registry);
+        text
+    }
+
     pub(super) fn rate_limited(&self) {
         self.rate_limited.inc();
     }
@@ -150,9 +158,7 @@ pub(super) async fn metrics(
     request: Request,
 ) -> Result<([(HeaderName, &'static str); 1], String), Refusal> {
     query::none(request.uri())?;
-    let mut text = String::new();
-    prometheus_text::encode(&mut text, &app.metrics.registry)
-        .map_err(|error| Refusal::panicked(error.to_string()))?;
+    let text = app.metrics.text();
     let media_type = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(CONTENT_TYPE, media_type)], text))
 }

@@ -7,6 +7,7 @@ mod crowd;
 mod cursor;
 mod docs;
 mod faults;
+mod handle;
 mod handlers;
 mod health;
 mod limit;
@@ -36,6 +37,8 @@ use uuid::Uuid;
 use self::auth::{Auth, authenticate};
 use self::crowd::Crowd;
 use self::faults::Faults;
+pub use self::faults::{FaultRule, InvalidFaults};
+pub use self::handle::Handle;
 use self::limit::Bucket;
 pub use self::limit::RateLimit;
 use self::metrics::Metrics;
@@ -139,6 +142,11 @@ impl Server {
     /// The address that the server listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// A way to the server for the program that runs it.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.app))
     }
 
     /// Serves until `shutdown` is ready, then takes no further connection, finishes the requests that it took (a client

@@ -265,6 +265,30 @@ async fn rules_strike_the_operations_that_they_name_and_the_first_decides() {
 }
 
 #[tokio::test]
+async fn a_rule_strikes_as_often_as_it_says_and_then_lets_the_next_decide() {
+    let server = server().await;
+    let rules = json!({"rules": [
+        {"fault": "status=500", "times": 2, "operations": ["list_invoice_payments"]},
+        {"fault": "status=502", "times": 1},
+        {"fault": "none", "times": null},
+    ]});
+    let reply = put_rules(&server, &rules).await.ok();
+    let times = |rule: usize| &reply.body["data"]["rules"][rule]["times"];
+    assert_eq!(
+        [times(0), times(1), times(2)],
+        [&json!(2), &json!(1), &json!(null)]
+    );
+    let mut outcomes = Vec::new();
+    for _ in 0..5 {
+        outcomes.push(outcome(server.request(Method::GET, "").send().await));
+    }
+    assert_eq!(outcomes, ["500", "500", "502", "200", "200"]);
+    // Set anew, they strike anew.
+    put_rules(&server, &rules).await.ok();
+    server.list("").await.faults(500);
+}
+
+#[tokio::test]
 async fn wrong_rules_are_told_with_their_place_and_the_old_ones_stay() {
     let server = server().await;
     let old = json!({"rules": [{"fault": "status=500"}]});
@@ -293,6 +317,11 @@ async fn wrong_rules_are_told_with_their_place_and_the_old_ones_stay() {
             json!({"rules": [{"fault": "none", "operations": ["get_faults"]}]}),
             "/rules/0/operations",
             "record_invoice_payment",
+        ),
+        (
+            json!({"rules": [{"fault": "none", "times": 0}]}),
+            "/rules/0/times",
+            "from 1",
         ),
         (
             json!({"rules": [{"fault": "none", "chance": 1}]}),

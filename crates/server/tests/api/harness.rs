@@ -1,9 +1,7 @@
 //! A server to test, and the few things that every test does with it.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +20,8 @@ pub(crate) struct TestServer {
     pub(crate) base: String,
     pub(crate) client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
+    /// What the server's thread finds wrong with the books once it is told to stop.
+    faults: mpsc::Receiver<Vec<String>>,
     /// The server has a thread of its own, so that it answers while a dropped test holds up its runtime.
     running: Option<JoinHandle<()>>,
 }
@@ -46,6 +46,7 @@ impl TestServer {
     pub(crate) async fn start(config: Config) -> TestServer {
         let (started, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
+        let (found, faults) = mpsc::channel();
         let running = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -57,8 +58,11 @@ impl TestServer {
                     .await
                     .unwrap();
                 started.send(server.local_addr()).unwrap();
-                let shutdown = async {
+                let handle = server.handle();
+                let shutdown = async move {
                     let _ = stopped.await;
+                    // Nobody waits for it where the test has failed already.
+                    let _ = found.send(handle.check_books().await.unwrap());
                 };
                 server.run(shutdown).await.unwrap();
             });
@@ -67,39 +71,28 @@ impl TestServer {
             base: format!("http://{}", address.await.unwrap()),
             client: reqwest::Client::new(),
             stop: Some(stop),
+            faults,
             running: Some(running),
         }
     }
 
     /// Stops the server the way that a signal does.
     pub(crate) async fn stop(mut self) {
-        self.check_books();
-        drop(self.stop.take());
+        self.begin_stop();
         let running = self.running.take().unwrap();
         tokio::task::spawn_blocking(|| running.join().unwrap())
             .await
             .unwrap();
     }
 
-    /// Asserts that the books are in order. Blocks: a test may be at its end.
-    fn check_books(&self) {
-        let address = self.base.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        write!(
-            stream,
-            "GET /local/books-check HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n\
-             Connection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        let body = reply.split_once("\r\n\r\n").unwrap().1;
-        let body: Value =
-            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {reply}"));
-        assert_eq!(body["data"]["faults"], json!([]), "{body:#}");
+    /// Tells the server to stop and asserts that the books are in order. Blocks: a test may be at its end.
+    fn begin_stop(&mut self) {
+        drop(self.stop.take());
+        let patience = Duration::from_secs(60);
+        assert_eq!(
+            self.faults.recv_timeout(patience).unwrap(),
+            Vec::<String>::new()
+        );
     }
 
     pub(crate) fn payments_url(&self) -> String {
@@ -176,7 +169,7 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         if self.stop.is_some() && !thread::panicking() {
-            self.check_books();
+            self.begin_stop();
         }
     }
 }

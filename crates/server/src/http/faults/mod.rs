@@ -9,6 +9,7 @@
 //! requests comes first is up to the network.
 
 mod fault;
+mod rule;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use self::fault::{Fault, Then};
+pub use self::rule::{FaultRule, InvalidFaults};
 use super::connection::Cutter;
 use super::outer::{RequestId, drain};
 use super::refusal::Refusal;
@@ -37,7 +39,7 @@ const X_FAULT: HeaderName = HeaderName::from_static("x-fault");
 const MOST_RULES: usize = 100;
 
 /// JSON's numbers are exact up to this in every language.
-const LARGEST_SEED: u64 = (1 << 53) - 1;
+const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// The faults of a server.
 #[derive(Debug)]
@@ -59,10 +61,22 @@ struct Rules {
 struct Rule {
     fault: Fault,
     probability: f64,
+    /// The most requests that it strikes; `None` for no limit.
+    times: Option<u64>,
     /// `None` for all.
     operations: Option<Vec<&'static str>>,
     /// The requests that it has struck.
     struck: AtomicU64,
+}
+
+impl Rule {
+    /// Counts a strike, unless there were as many as there may be. Requests that come at the same time can't go beyond.
+    fn counts_one(&self) -> bool {
+        let one_more = |struck| (self.times.is_none_or(|most| struck < most)).then_some(struck + 1);
+        self.struck
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok()
+    }
 }
 
 impl Faults {
@@ -80,6 +94,26 @@ impl Faults {
 
     fn put(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Takes rules from the same process, read as those that come by HTTP are.
+    pub(super) fn set(&self, seed: u64, rules: Vec<FaultRule>) -> Result<(), InvalidFaults> {
+        if !self.allowed {
+            return Err(InvalidFaults(OFF.to_owned()));
+        }
+        let body: RulesBody =
+            serde_path_to_error::deserialize(json!({ "seed": seed, "rules": rules }))
+                .map_err(|error| InvalidFaults(format!("{}: {}", error.path(), error.inner())))?;
+        self.put(body.into());
+        Ok(())
+    }
+
+    pub(super) fn struck(&self) -> Vec<u64> {
+        let rules = self.rules();
+        let struck = rules.rules.iter().map(|rule| &rule.struck);
+        struck
+            .map(|struck| struck.load(Ordering::Relaxed))
+            .collect()
     }
 
     /// The fault that a request meets.
@@ -123,6 +157,7 @@ impl Faults {
                 json!({
                     "fault": rule.fault,
                     "probability": rule.probability,
+                    "times": rule.times,
                     "operations": rule.operations,
                     "struck": rule.struck.load(Ordering::Relaxed),
                 })
@@ -151,9 +186,8 @@ impl Rules {
                 .operations
                 .as_ref()
                 .is_none_or(|operations| operations.contains(&operation));
-            concerned && draw(self.seed, request, *place) < rule.probability
+            concerned && draw(self.seed, request, *place) < rule.probability && rule.counts_one()
         })?;
-        rule.struck.fetch_add(1, Ordering::Relaxed);
         Some(Arc::new(rule.fault.clone()))
     }
 }
@@ -250,11 +284,10 @@ fn reply(status: StatusCode, html: bool, retry_after: Option<u64>, fault: &str) 
     response
 }
 
+const OFF: &str = "This server makes no faults on demand; start it with `serve --faults` (`Config::faults` in Rust).";
+
 fn off() -> Refusal {
-    Refusal::malformed(
-        "faults-off",
-        "This server makes no faults on demand; start it with `serve --faults` (`Config::faults` in Rust).".to_owned(),
-    )
+    Refusal::malformed("faults-off", OFF.to_owned())
 }
 
 fn malformed(description: &str) -> Refusal {
@@ -289,17 +322,7 @@ pub(super) async fn put(
     if !app.faults.allowed {
         return Err(off());
     }
-    let rules = body.rules.into_iter().map(|rule| Rule {
-        fault: rule.fault,
-        probability: rule.probability,
-        operations: rule.operations,
-        struck: AtomicU64::new(0),
-    });
-    app.faults.put(Rules {
-        seed: body.seed,
-        rules: rules.collect(),
-        requests: AtomicU64::new(0),
-    });
+    app.faults.put(body.into());
     Ok(app.faults.shown())
 }
 
@@ -330,8 +353,27 @@ struct RuleBody {
     fault: Fault,
     #[serde(default = "always", deserialize_with = "probability")]
     probability: f64,
+    #[serde(default, deserialize_with = "times")]
+    times: Option<u64>,
     #[serde(default, deserialize_with = "operations")]
     operations: Option<Vec<&'static str>>,
+}
+
+impl From<RulesBody> for Rules {
+    fn from(body: RulesBody) -> Rules {
+        let rules = body.rules.into_iter().map(|rule| Rule {
+            fault: rule.fault,
+            probability: rule.probability,
+            times: rule.times,
+            operations: rule.operations,
+            struck: AtomicU64::new(0),
+        });
+        Rules {
+            seed: body.seed,
+            rules: rules.collect(),
+            requests: AtomicU64::new(0),
+        }
+    }
 }
 
 fn always() -> f64 {
@@ -357,8 +399,8 @@ where
 }
 
 fn seed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let right = format_args!("the seed is a whole number from 0 to {LARGEST_SEED}");
-    checked(deserializer, |seed| *seed <= LARGEST_SEED, right)
+    let right = format_args!("the seed is a whole number from 0 to {LARGEST_NUMBER}");
+    checked(deserializer, |seed| *seed <= LARGEST_NUMBER, right)
 }
 
 fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RuleBody>, D::Error> {
@@ -373,6 +415,16 @@ fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RuleBody>, D:
 fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let right = "the probability is a number from 0 to 1";
     checked(deserializer, |value| (0.0..=1.0).contains(value), right)
+}
+
+fn times<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let right =
+        format_args!("`times` is a whole number from 1 to {LARGEST_NUMBER}, or null for no limit");
+    checked(
+        deserializer,
+        |times: &Option<u64>| times.is_none_or(|times| (1..=LARGEST_NUMBER).contains(&times)),
+        right,
+    )
 }
 
 /// Reads the names of operations that rules can strike.

@@ -169,7 +169,7 @@ async fn the_client_and_the_server_agree() {
         .meta
         .as_option()
         .and_then(|meta| meta.idempotency.as_option())
-        .map(|idempotency| idempotency.outcomes.clone());
+        .and_then(|idempotency| idempotency.outcomes.clone());
     assert_eq!(outcomes, Some(vec![IdempotencyOutcome::Created; 2]));
 
     let mut payments = client.list().limit(1).stream();

@@ -6,3 +6,4 @@ mod line;
 mod local;
 mod shapes;
 mod surface;
+mod tolerance;

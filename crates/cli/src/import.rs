@@ -224,7 +224,7 @@ impl Counts {
             .as_option()
             .and_then(|meta| meta.idempotency.as_option());
         let outcomes = idempotency
-            .map(|idempotency| idempotency.outcomes.as_slice())
+            .and_then(|idempotency| idempotency.outcomes.as_deref())
             .unwrap_or_default();
         if outcomes.len() != sent {
             self.accepted += sent as u64;

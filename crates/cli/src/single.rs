@@ -78,7 +78,7 @@ async fn finish(connection: Connection, reply: InvoicePaymentReply) -> anyhow::R
         .meta
         .as_option()
         .and_then(|meta| meta.idempotency.as_option());
-    if let Some(outcome) = outcome.and_then(|idempotency| idempotency.outcomes.first()) {
+    if let Some(outcome) = outcome.and_then(|idempotency| idempotency.outcomes.as_ref()?.first()) {
         message(printable(&outcome.to_string()));
     }
     let mut json = serde_json::to_vec_pretty(&reply.data).context("writing the payment as JSON")?;

@@ -131,6 +131,19 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
+/// Reads a list that has to be there and may be null all the same, which says as little as an empty one.
+///
+/// # Errors
+///
+/// What is neither null nor a list of `T`.
+pub(crate) fn null_as_empty<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 #[cfg(feature = "schemars")]
 impl<T: schemars::JsonSchema> schemars::JsonSchema for Field<T> {
     fn inline_schema() -> bool {

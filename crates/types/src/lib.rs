@@ -52,7 +52,8 @@
 //! clears what is there.
 //!
 //! The types of **replies** lose nothing: reading one and writing it again gives the same JSON, but for times, which come
-//! out in UTC. Therefore
+//! out in UTC, and for null where the document says "never null". That is read as absent, or as an empty list where the
+//! list is required. Therefore
 //!
 //! - an enumeration has a variant `Unknown` for values that this version doesn't know, and so has a union of forms;
 //! - an object has a map `extra` of the properties that this version doesn't know;

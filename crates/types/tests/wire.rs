@@ -2,8 +2,8 @@
 
 use layer_payments_types::{
     AccountIdentifier, AccountReference, Allocation, AllocationInput, CreateInvoicePayment, Field,
-    InvoicePayment, InvoicePaymentBulkReply, InvoicePaymentListReply, InvoicePaymentMethod,
-    InvoicePaymentReply, Operation, ParameterLocation, PaymentMethod, UpdateInvoicePayment,
+    InvoicePayment, InvoicePaymentMethod, Operation, ParameterLocation, PaymentMethod,
+    UpdateInvoicePayment,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -89,26 +89,6 @@ fn the_order_of_properties_is_that_of_the_document() {
     let payment: InvoicePayment = serde_json::from_value(strange_payment()).unwrap();
     let text = serde_json::to_string(&payment).unwrap();
     assert!(text.starts_with(r#"{"type":"Invoice_Payment","id":"e67c216b-28f4-4a0e-9a21-7f05c19e4c66","external_id":null,"at":"#));
-}
-
-#[test]
-fn envelopes_may_be_missing() {
-    let payment = strange_payment();
-    let enveloped: InvoicePaymentReply =
-        unchanged(&json!({"data": payment, "meta": null, "warnings": []}));
-    assert_eq!(enveloped.meta, Field::Null);
-    let bare: InvoicePaymentReply = serde_json::from_value(payment.clone()).unwrap();
-    assert_eq!(bare.data, enveloped.data);
-    assert_eq!(bare.meta, Field::Absent);
-
-    let page: InvoicePaymentListReply = unchanged(
-        &json!({"data": [payment], "meta": {"pagination": {"has_more": false, "cursor": null}}}),
-    );
-    assert_eq!(page.data, [bare.data]);
-    let bare: InvoicePaymentListReply = serde_json::from_value(json!([payment])).unwrap();
-    assert_eq!(bare.data, page.data);
-    let bulk: InvoicePaymentBulkReply = serde_json::from_value(json!([])).unwrap();
-    assert_eq!(bulk.data, []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The four operations: what is sent, and that whatever comes back is kept.
 
-use layer_payments_client::types::{self, IdempotencyOutcome, InvoicePaymentMethod, Operation};
+use layer_payments_client::types::{self, IdempotencyOutcome, Operation};
 use layer_payments_client::{Client, Error, Unchecked};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -136,8 +136,8 @@ async fn a_record_sends_the_payment_as_it_is_and_tells_new_from_known() {
         .as_option()
         .and_then(|meta| meta.idempotency.as_option());
     assert_eq!(
-        outcomes.expect("our server tells").outcomes,
-        [IdempotencyOutcome::Created]
+        outcomes.expect("our server tells").outcomes.as_deref(),
+        Some(&[IdempotencyOutcome::Created][..])
     );
     assert_eq!(
         serde_json::to_value(recorded.into_inner()).expect("JSON"),
@@ -273,119 +273,6 @@ async fn another_business_is_a_clone_away() {
         format!("/v1/businesses/{other}/invoices/payments")
     );
     assert_eq!(client.business_id(), BUSINESS);
-}
-
-#[tokio::test]
-async fn bare_bodies_are_read_like_enveloped_ones() {
-    let one = payment(PAYMENT, "payment-1");
-    let bare = server(200, &one).await;
-    let client_of_bare = client(&bare.uri());
-    let recorded = client_of_bare
-        .record(Unchecked(&create("payment-1").0))
-        .await
-        .expect("a bare payment");
-    assert_eq!(recorded.data.id, PAYMENT);
-    let updated = client_of_bare
-        .update(PAYMENT, Unchecked(&changes().0))
-        .await
-        .expect("a bare payment");
-    assert_eq!(serde_json::to_value(&updated.data).expect("JSON"), one);
-
-    let bare = server(200, &json!([one, payment(Uuid::from_u128(2), "payment-2")])).await;
-    let client_of_bare = client(&bare.uri());
-    let page = client_of_bare.list().send().await.expect("a bare list");
-    assert_eq!(page.data.len(), 2);
-    assert_eq!(serde_json::to_value(&page.data[0]).expect("JSON"), one);
-    let recorded = client_of_bare
-        .bulk(Unchecked(&[create("payment-1").0]))
-        .await
-        .expect("a bare list");
-    assert_eq!(recorded.data.len(), 2);
-}
-
-/// A reply as Layer's documentation prints it, literally.
-fn documented(operation: Operation) -> (String, Value) {
-    let file = format!(
-        "{}/../../spec/examples/{}.reply.json",
-        env!("CARGO_MANIFEST_DIR"),
-        operation.id()
-    );
-    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let json = serde_json::from_str(&text).expect("JSON");
-    (text, json)
-}
-
-#[tokio::test]
-async fn the_documentations_own_replies_are_read_whole() {
-    let literal = async |operation| {
-        let (text, json) = documented(operation);
-        let server = MockServer::start().await;
-        let response = ResponseTemplate::new(200).set_body_raw(text, "application/json");
-        Mock::given(any())
-            .respond_with(response)
-            .mount(&server)
-            .await;
-        (client(&server.uri()), json, server)
-    };
-
-    let (client, json, _server) = literal(Operation::ListInvoicePayments).await;
-    let page = client
-        .list()
-        .send()
-        .await
-        .expect("the bare array of the list page");
-    assert_eq!(serde_json::to_value(&page.data).expect("JSON"), json);
-
-    let (client, json, _server) = literal(Operation::RecordInvoicePayment).await;
-    let recorded = client
-        .record(Unchecked(&create("payment-1").0))
-        .await
-        .expect("the record page's envelope");
-    assert_eq!(
-        serde_json::to_value(recorded.into_inner()).expect("JSON"),
-        json
-    );
-
-    let (client, json, _server) = literal(Operation::UpdateInvoicePayment).await;
-    let updated = client
-        .update(PAYMENT, Unchecked(&changes().0))
-        .await
-        .expect("the update page's envelope");
-    assert_eq!(updated.data.method, None, "the page leaves it out");
-    assert_eq!(
-        serde_json::to_value(updated.into_inner()).expect("JSON"),
-        json
-    );
-}
-
-#[tokio::test]
-async fn what_this_version_does_not_know_survives() {
-    let mut unknown = payment(PAYMENT, "payment-1");
-    unknown["method"] = json!("WIRE");
-    unknown["settled_in"] = json!({"currency": "CAD", "minor_units": [9000]});
-    unknown["allocations"][0]["discount"] = json!(1);
-    unknown["payouts"] = json!([{
-        "id": PAYMENT, "paid_out_amount": 1, "match": {"id": PAYMENT, "match_type": "CRYPTO_PAYMENT"}
-    }]);
-    let body = json!({"data": [unknown], "meta": {"pagination": {"has_more": false, "took_ms": 3}}, "warnings": ["old"]});
-    let server = server(200, &body).await;
-
-    let page = client(&server.uri())
-        .list()
-        .send()
-        .await
-        .expect("it's read");
-    assert_eq!(
-        page.data[0].method,
-        Some(InvoicePaymentMethod::Unknown("WIRE".to_owned()))
-    );
-    assert_eq!(page.data[0].extra["settled_in"]["currency"], "CAD");
-    assert_eq!(page.extra["warnings"], json!(["old"]));
-    assert_eq!(
-        serde_json::to_value(page.into_inner()).expect("JSON"),
-        body,
-        "nothing is lost or changed"
-    );
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ pub(super) fn path_id(params: &Params, name: &str) -> Result<Uuid, Refusal> {
 fn write_meta(outcomes: Vec<IdempotencyOutcome>) -> WriteMeta {
     WriteMeta {
         idempotency: Field::Value(Idempotency {
-            outcomes,
+            outcomes: Some(outcomes),
             extra: Map::new(),
         }),
         extra: Map::new(),

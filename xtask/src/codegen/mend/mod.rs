@@ -64,6 +64,7 @@ pub(crate) fn mend(
         types::three_state_fields(&mut types, model)?,
     );
     counts.add("refuse_null", types::refuse_null(&mut types, model)?);
+    counts.add("null_lists", types::null_lists(&mut types, model));
     counts.add(
         "name_expected_values",
         types::name_expected_values(&mut types)?,

@@ -151,6 +151,15 @@ pub(crate) fn option_inner(ty: &Type) -> Option<&Type> {
     }
 }
 
+/// Whether a type is a `Vec`.
+pub(crate) fn is_list(ty: &Type) -> bool {
+    let Type::Path(ty) = ty else { return false };
+    ty.path
+        .segments
+        .last()
+        .is_some_and(|segment| segment.ident == "Vec")
+}
+
 /// The text of a string literal.
 pub(crate) fn text(expr: &Expr) -> Option<String> {
     match expr {

@@ -16,7 +16,7 @@ use syn::{
 use super::super::model::Model;
 use super::Trouble;
 use super::syntax::{
-    derives, edit_match, enums, fallback, has_serde_word, is_plain, literal, option_inner,
+    derives, edit_match, enums, fallback, has_serde_word, is_list, is_plain, literal, option_inner,
     pattern_texts, remove_derive, serde_metas, serde_text, set_serde_metas, structs, trait_impl,
     wire_name,
 };
@@ -138,6 +138,37 @@ pub(crate) fn refuse_null(items: &mut [Item], model: &Model<'_>) -> Result<usize
         }
     }
     Ok(count)
+}
+
+/// Lets the required lists of replies be null, which reads as empty: one payment whose list is null would otherwise cost
+/// the whole page. Not `data` of an envelope: a list without it isn't an empty list but a broken reply. The count is of the
+/// fields.
+pub(crate) fn null_lists(items: &mut [Item], model: &Model<'_>) -> usize {
+    let mut count = 0;
+    for item in structs(items) {
+        let name = item.ident.to_string();
+        let role = model.role(&name);
+        if !role.is_reply() {
+            continue;
+        }
+        let properties = model.properties(&name);
+        for field in &mut item.fields {
+            let property = field_name(field);
+            let is_required = properties
+                .iter()
+                .any(|p| p.name == property && p.rank.is_some() && !p.nullable);
+            if !is_required || !is_list(&field.ty) || (role.success && property == "data") {
+                continue;
+            }
+            let mut metas = serde_metas(&field.attrs);
+            metas.push(parse_quote!(
+                deserialize_with = "crate::field::null_as_empty"
+            ));
+            set_serde_metas(&mut field.attrs, &metas);
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Opens the enumerations of replies: a value that this version doesn't know is kept as text in `Unknown` instead of

@@ -149,9 +149,8 @@ impl Client {
             ));
         }
         let api = self.call();
-        let body = types::BulkCreateInvoicePayments(payments.to_vec());
         let result = api
-            .bulk_create_invoice_payments(&self.business_id, &body)
+            .bulk_create_invoice_payments(&self.business_id, payments)
             .await;
         self.finish(operation, api.inner(), result, |reply| &reply.extra)
     }

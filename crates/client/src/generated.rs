@@ -259,7 +259,7 @@ impl Client {
     pub async fn bulk_create_invoice_payments<'a>(
         &'a self,
         business_id: &'a ::uuid::Uuid,
-        body: &'a types::BulkCreateInvoicePayments,
+        body: &'a [types::CreateInvoicePayment],
     ) -> Result<
         ResponseValue<types::InvoicePaymentBulkReply>,
         Error<types::ErrorReply>,

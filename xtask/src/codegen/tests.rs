@@ -105,6 +105,7 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
     let mut envelopes = BTreeSet::new();
     let mut error_codes = 0;
     let mut operations = 0;
+    let mut list_bodies = 0;
     for path in document["paths"].as_object().unwrap().values() {
         for (method, operation) in path
             .as_object()
@@ -115,6 +116,10 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
             operations += 1;
             requests.extend(references(&operation["parameters"]));
             let body = references(&operation["requestBody"]);
+            list_bodies += body
+                .iter()
+                .filter(|name| schemas[*name]["type"] == "array")
+                .count();
             if method == "patch" {
                 patches.extend(body.clone());
             }
@@ -234,6 +239,7 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
             "constructors",
             count(&mut objects.into_iter().filter(|name| is(name, "required"))),
         ),
+        ("slice_bodies", list_bodies),
         ("drop_extensions", text.matches("x-").count()),
         ("drop_api_version_header", operations),
         ("drop_panicking_constructor", 1),
@@ -335,6 +341,7 @@ fn every_pass_changes_as_much_of_the_fixture_as_it_has_to() {
             ("drop_api_version_header", 3),
             ("drop_panicking_constructor", 1),
             ("drop_prelude", 1),
+            ("slice_bodies", 0),
             ("line_docs", 32),
             ("operation_index", 3),
             ("shapes", 9),
@@ -603,6 +610,17 @@ fn no_request_carries_the_header_that_nobody_asked_for() {
     assert!(!client.contains("unwrap()"), "{client}");
     assert!(
         client.contains("use layer_payments_types as types;") && !client.contains("pub mod types")
+    );
+}
+
+#[test]
+fn a_body_that_is_a_list_is_taken_as_a_slice() {
+    let generated = generate(&fixture::payments());
+    let client = contents(&generated, CLIENT);
+    assert!(
+        client.contains("body: &'a [types::CreateInvoicePayment],")
+            && client.contains("body: &'a types::CreateInvoicePayment,"),
+        "{client}"
     );
 }
 

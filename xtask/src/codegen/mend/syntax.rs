@@ -138,15 +138,15 @@ pub(crate) fn wire_name(attrs: &[Attribute], ident: &Ident) -> String {
     })
 }
 
-/// `T` of `Option<T>`, however the path to `Option` is written.
-pub(crate) fn option_inner(ty: &Type) -> Option<&Type> {
+/// `T` of `Option<T>`, if `holder` is `Option`, however the path to it is written.
+pub(crate) fn held_by<'a>(holder: &str, ty: &'a Type) -> Option<&'a Type> {
     let Type::Path(ty) = ty else { return None };
     let segment = ty.path.segments.last()?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
         return None;
     };
     match arguments.args.first()? {
-        GenericArgument::Type(inner) if segment.ident == "Option" => Some(inner),
+        GenericArgument::Type(inner) if segment.ident == holder => Some(inner),
         _ => None,
     }
 }

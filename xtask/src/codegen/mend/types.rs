@@ -16,7 +16,7 @@ use syn::{
 use super::super::model::Model;
 use super::Trouble;
 use super::syntax::{
-    derives, edit_match, enums, fallback, has_serde_word, is_plain, literal, option_inner,
+    derives, edit_match, enums, fallback, has_serde_word, held_by, is_plain, literal,
     pattern_texts, remove_derive, serde_metas, serde_text, set_serde_metas, structs, trait_impl,
     wire_name,
 };
@@ -86,7 +86,7 @@ pub(crate) fn three_state_fields(items: &mut [Item], model: &Model<'_>) -> Resul
                 .ok_or_else(|| {
                     Trouble::about(&item.ident, format!("no field for `{}`", property.name))
                 })?;
-            let inner = option_inner(&field.ty).ok_or_else(|| {
+            let inner = held_by("Option", &field.ty).ok_or_else(|| {
                 Trouble::about(&item.ident, format!("`{}` is not an Option", property.name))
             })?;
             field.ty = parse_quote!(crate::Field<#inner>);
@@ -121,7 +121,7 @@ pub(crate) fn refuse_null(items: &mut [Item], model: &Model<'_>) -> Result<usize
                 .ok_or_else(|| {
                     Trouble::about(&item.ident, format!("no field for `{}`", property.name))
                 })?;
-            let inner = option_inner(&field.ty).ok_or_else(|| {
+            let inner = held_by("Option", &field.ty).ok_or_else(|| {
                 Trouble::about(&item.ident, format!("`{}` is not an Option", property.name))
             })?;
             // The schema of the type without the `Option` is the one that doesn't take null.

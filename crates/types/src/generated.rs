@@ -2095,18 +2095,6 @@ impl AdditionalFee {
     }
 }
 
-impl AdditionalFeeInput {
-    /// Has the required properties and none of the others.
-    pub fn new(account: AccountIdentifier, fee_amount: i64) -> Self {
-        Self {
-            account,
-            fee_amount,
-            description: ::std::default::Default::default(),
-            is_passed_to_customer: ::std::default::Default::default(),
-        }
-    }
-}
-
 impl BankTransaction {
     /// Has the required properties and none of the others.
     pub fn new(id: ::uuid::Uuid) -> Self {
@@ -2126,34 +2114,6 @@ impl BankTransaction {
             account_name: ::std::default::Default::default(),
             categorization_status: ::std::default::Default::default(),
             extra: ::std::default::Default::default(),
-        }
-    }
-}
-
-impl CreateInvoicePayment {
-    /// Has the required properties and none of the others.
-    pub fn new(
-        paid_at: ::jiff::Timestamp,
-        method: PaymentMethod,
-        amount: i64,
-        invoice_payments: ::std::vec::Vec<AllocationInput>,
-    ) -> Self {
-        Self {
-            external_id: ::std::default::Default::default(),
-            paid_at,
-            method,
-            amount,
-            fee: ::std::default::Default::default(),
-            additional_fees: ::std::default::Default::default(),
-            processor: ::std::default::Default::default(),
-            payment_clearing_account_identifier: ::std::default::Default::default(),
-            redemption_account: ::std::default::Default::default(),
-            invoice_payments,
-            dedicated_refunds: ::std::default::Default::default(),
-            tags: ::std::default::Default::default(),
-            memo: ::std::default::Default::default(),
-            metadata: ::std::default::Default::default(),
-            reference_number: ::std::default::Default::default(),
         }
     }
 }
@@ -2208,21 +2168,6 @@ impl InvoiceAllocation {
             metadata: ::std::default::Default::default(),
             reference_number: ::std::default::Default::default(),
             extra: ::std::default::Default::default(),
-        }
-    }
-}
-
-impl InvoiceAllocationInput {
-    /// Has the required properties and none of the others.
-    pub fn new(amount: i64) -> Self {
-        Self {
-            invoice_id: ::std::default::Default::default(),
-            invoice_external_id: ::std::default::Default::default(),
-            amount,
-            tags: ::std::default::Default::default(),
-            memo: ::std::default::Default::default(),
-            metadata: ::std::default::Default::default(),
-            reference_number: ::std::default::Default::default(),
         }
     }
 }
@@ -2307,20 +2252,6 @@ impl LedgerAccountAllocation {
             metadata: ::std::default::Default::default(),
             reference_number: ::std::default::Default::default(),
             extra: ::std::default::Default::default(),
-        }
-    }
-}
-
-impl LedgerAccountAllocationInput {
-    /// Has the required properties and none of the others.
-    pub fn new(account: AccountIdentifier, amount: i64) -> Self {
-        Self {
-            account,
-            amount,
-            tags: ::std::default::Default::default(),
-            memo: ::std::default::Default::default(),
-            metadata: ::std::default::Default::default(),
-            reference_number: ::std::default::Default::default(),
         }
     }
 }
@@ -2413,33 +2344,6 @@ impl RefundAllocation {
     }
 }
 
-impl RefundLineItemInput {
-    /// Has the required properties and none of the others.
-    pub fn new(amount: i64) -> Self {
-        Self {
-            amount,
-            external_id: ::std::default::Default::default(),
-            account_identifier: ::std::default::Default::default(),
-            prepayment_account_identifier: ::std::default::Default::default(),
-            tags: ::std::default::Default::default(),
-            memo: ::std::default::Default::default(),
-            metadata: ::std::default::Default::default(),
-            reference_number: ::std::default::Default::default(),
-        }
-    }
-}
-
-impl RefundedPaymentFeeInput {
-    /// Has the required properties and none of the others.
-    pub fn new(account: AccountIdentifier, fee_amount: i64) -> Self {
-        Self {
-            account,
-            fee_amount,
-            description: ::std::default::Default::default(),
-        }
-    }
-}
-
 impl SingleChartAccount {
     /// Has the required properties and none of the others.
     pub fn new(id: AccountReference, name: ::std::string::String) -> Self {
@@ -2453,18 +2357,6 @@ impl SingleChartAccount {
             account_type: ::std::default::Default::default(),
             account_subtype: ::std::default::Default::default(),
             extra: ::std::default::Default::default(),
-        }
-    }
-}
-
-impl TagKeyValue {
-    /// Has the required properties and none of the others.
-    pub fn new(key: ::std::string::String, value: ::std::string::String) -> Self {
-        Self {
-            key,
-            value,
-            dimension_display_name: ::std::default::Default::default(),
-            value_display_name: ::std::default::Default::default(),
         }
     }
 }
@@ -2519,6 +2411,1401 @@ impl AccountReference {
             extra: ::std::default::Default::default(),
         }
     }
+}
+
+/// The builder of [`AdditionalFeeInput`]; [`AdditionalFeeInput::builder`] starts it.
+///
+/// Required: `account`, `fee_amount`. Without one of them `build` doesn't compile, and the error names what is [`missing`]; none can be set twice.
+/// Any other property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::{AccountIdentifier, AdditionalFeeInput};
+///
+/// let additional_fee_input = AdditionalFeeInput::builder()
+///     .account(AccountIdentifier::account_id("3a9c378e-dc02-4700-9158-f629d632a83b".parse()?))
+///     .fee_amount(2)
+///     .description("MCA fee")
+///     .build();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct AdditionalFeeInputBuilder<Account, FeeAmount> {
+    account: Account,
+    fee_amount: FeeAmount,
+    description: ::std::option::Option<::std::string::String>,
+    is_passed_to_customer: ::std::option::Option<bool>,
+}
+
+impl AdditionalFeeInput {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> AdditionalFeeInputBuilder<missing::Account, missing::FeeAmount> {
+        AdditionalFeeInputBuilder {
+            account: missing::Account,
+            fee_amount: missing::FeeAmount,
+            description: ::std::default::Default::default(),
+            is_passed_to_customer: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl<FeeAmount> AdditionalFeeInputBuilder<missing::Account, FeeAmount> {
+    /// The ledger account that the fee is debited to. Never null.
+    pub fn account(
+        self,
+        account: AccountIdentifier,
+    ) -> AdditionalFeeInputBuilder<AccountIdentifier, FeeAmount> {
+        AdditionalFeeInputBuilder {
+            account,
+            fee_amount: self.fee_amount,
+            description: self.description,
+            is_passed_to_customer: self.is_passed_to_customer,
+        }
+    }
+}
+
+impl<Account> AdditionalFeeInputBuilder<Account, missing::FeeAmount> {
+    /// The fee. Cents, 0 or more. Never null.
+    pub fn fee_amount(self, fee_amount: i64) -> AdditionalFeeInputBuilder<Account, i64> {
+        AdditionalFeeInputBuilder {
+            account: self.account,
+            fee_amount,
+            description: self.description,
+            is_passed_to_customer: self.is_passed_to_customer,
+        }
+    }
+}
+
+impl<Account, FeeAmount> AdditionalFeeInputBuilder<Account, FeeAmount> {
+    /// What the fee is for. Text; no documented limit. May be null, the same as left out.
+    pub fn description(
+        mut self,
+        description: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.description = ::std::option::Option::Some(description.into());
+        self
+    }
+    /// True where the customer bears the fee: that part of the payment doesn't pay the invoice. Default false, the
+    /// business bears it. May be null, the same as left out.
+    pub fn is_passed_to_customer(mut self, is_passed_to_customer: bool) -> Self {
+        self.is_passed_to_customer = ::std::option::Option::Some(is_passed_to_customer);
+        self
+    }
+    /// Makes the [`AdditionalFeeInput`].
+    pub fn build(self) -> AdditionalFeeInput
+    where
+        Account: crate::Given<AccountIdentifier>,
+        FeeAmount: crate::Given<i64>,
+    {
+        AdditionalFeeInput {
+            account: self.account.given(),
+            fee_amount: self.fee_amount.given(),
+            description: self.description,
+            is_passed_to_customer: self.is_passed_to_customer,
+        }
+    }
+}
+
+/// The builder of [`CreateInvoicePayment`]; [`CreateInvoicePayment::builder`] starts it.
+///
+/// Required: `paid_at`, `method`, `amount`, `invoice_payments`. Without one of them `build` doesn't compile, and the error names what is [`missing`]; none can be set twice.
+/// Any other property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::{CreateInvoicePayment, PaymentMethod};
+///
+/// let create_invoice_payment = CreateInvoicePayment::builder()
+///     .paid_at("2024-02-27T02:22:55.163005Z".parse()?)
+///     .method(PaymentMethod::Cash)
+///     .amount(90)
+///     .invoice_payments([])
+///     .external_id("payment-1")
+///     .build();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct CreateInvoicePaymentBuilder<PaidAt, Method, Amount, InvoicePayments> {
+    external_id: ::std::option::Option<::std::string::String>,
+    paid_at: PaidAt,
+    method: Method,
+    amount: Amount,
+    fee: ::std::option::Option<i64>,
+    additional_fees: ::std::option::Option<::std::vec::Vec<AdditionalFeeInput>>,
+    processor: ::std::option::Option<::std::string::String>,
+    payment_clearing_account_identifier: ::std::option::Option<AccountIdentifier>,
+    redemption_account: ::std::option::Option<AccountIdentifier>,
+    invoice_payments: InvoicePayments,
+    dedicated_refunds: ::std::option::Option<::std::vec::Vec<DedicatedRefundInput>>,
+    tags: ::std::option::Option<::std::vec::Vec<TagKeyValue>>,
+    memo: ::std::option::Option<::std::string::String>,
+    metadata: ::std::option::Option<Metadata>,
+    reference_number: ::std::option::Option<::std::string::String>,
+}
+
+impl CreateInvoicePayment {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> CreateInvoicePaymentBuilder<
+        missing::PaidAt,
+        missing::Method,
+        missing::Amount,
+        missing::InvoicePayments,
+    > {
+        CreateInvoicePaymentBuilder {
+            external_id: ::std::default::Default::default(),
+            paid_at: missing::PaidAt,
+            method: missing::Method,
+            amount: missing::Amount,
+            fee: ::std::default::Default::default(),
+            additional_fees: ::std::default::Default::default(),
+            processor: ::std::default::Default::default(),
+            payment_clearing_account_identifier: ::std::default::Default::default(),
+            redemption_account: ::std::default::Default::default(),
+            invoice_payments: missing::InvoicePayments,
+            dedicated_refunds: ::std::default::Default::default(),
+            tags: ::std::default::Default::default(),
+            memo: ::std::default::Default::default(),
+            metadata: ::std::default::Default::default(),
+            reference_number: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl<
+    Method,
+    Amount,
+    InvoicePayments,
+> CreateInvoicePaymentBuilder<missing::PaidAt, Method, Amount, InvoicePayments> {
+    /// When the customer paid. An RFC 3339 timestamp; replies call it `at`. Never null.
+    pub fn paid_at(
+        self,
+        paid_at: ::jiff::Timestamp,
+    ) -> CreateInvoicePaymentBuilder<
+        ::jiff::Timestamp,
+        Method,
+        Amount,
+        InvoicePayments,
+    > {
+        CreateInvoicePaymentBuilder {
+            external_id: self.external_id,
+            paid_at,
+            method: self.method,
+            amount: self.amount,
+            fee: self.fee,
+            additional_fees: self.additional_fees,
+            processor: self.processor,
+            payment_clearing_account_identifier: self
+                .payment_clearing_account_identifier,
+            redemption_account: self.redemption_account,
+            invoice_payments: self.invoice_payments,
+            dedicated_refunds: self.dedicated_refunds,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<
+    PaidAt,
+    Amount,
+    InvoicePayments,
+> CreateInvoicePaymentBuilder<PaidAt, missing::Method, Amount, InvoicePayments> {
+    /// How the customer paid. One of the six methods. Never null.
+    pub fn method(
+        self,
+        method: PaymentMethod,
+    ) -> CreateInvoicePaymentBuilder<PaidAt, PaymentMethod, Amount, InvoicePayments> {
+        CreateInvoicePaymentBuilder {
+            external_id: self.external_id,
+            paid_at: self.paid_at,
+            method,
+            amount: self.amount,
+            fee: self.fee,
+            additional_fees: self.additional_fees,
+            processor: self.processor,
+            payment_clearing_account_identifier: self
+                .payment_clearing_account_identifier,
+            redemption_account: self.redemption_account,
+            invoice_payments: self.invoice_payments,
+            dedicated_refunds: self.dedicated_refunds,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<
+    PaidAt,
+    Method,
+    InvoicePayments,
+> CreateInvoicePaymentBuilder<PaidAt, Method, missing::Amount, InvoicePayments> {
+    /// What the customer paid. Cents, 0 or more. Never null.
+    pub fn amount(
+        self,
+        amount: i64,
+    ) -> CreateInvoicePaymentBuilder<PaidAt, Method, i64, InvoicePayments> {
+        CreateInvoicePaymentBuilder {
+            external_id: self.external_id,
+            paid_at: self.paid_at,
+            method: self.method,
+            amount,
+            fee: self.fee,
+            additional_fees: self.additional_fees,
+            processor: self.processor,
+            payment_clearing_account_identifier: self
+                .payment_clearing_account_identifier,
+            redemption_account: self.redemption_account,
+            invoice_payments: self.invoice_payments,
+            dedicated_refunds: self.dedicated_refunds,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<
+    PaidAt,
+    Method,
+    Amount,
+> CreateInvoicePaymentBuilder<PaidAt, Method, Amount, missing::InvoicePayments> {
+    /// Where the money goes; replies call it `allocations`. A list, which may be empty; the sum of its amounts is at
+    /// most the payment's amount, and what is left is the customer's credit. Never null.
+    pub fn invoice_payments(
+        self,
+        invoice_payments: impl ::std::iter::IntoIterator<Item = AllocationInput>,
+    ) -> CreateInvoicePaymentBuilder<
+        PaidAt,
+        Method,
+        Amount,
+        ::std::vec::Vec<AllocationInput>,
+    > {
+        CreateInvoicePaymentBuilder {
+            external_id: self.external_id,
+            paid_at: self.paid_at,
+            method: self.method,
+            amount: self.amount,
+            fee: self.fee,
+            additional_fees: self.additional_fees,
+            processor: self.processor,
+            payment_clearing_account_identifier: self
+                .payment_clearing_account_identifier,
+            redemption_account: self.redemption_account,
+            invoice_payments: invoice_payments.into_iter().collect(),
+            dedicated_refunds: self.dedicated_refunds,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<
+    PaidAt,
+    Method,
+    Amount,
+    InvoicePayments,
+> CreateInvoicePaymentBuilder<PaidAt, Method, Amount, InvoicePayments> {
+    /// The payment's id in your own system, and its idempotency key: unique in the business. Text, not empty; no
+    /// documented upper limit. May be null, the same as left out; a retry may then record the payment twice.
+    pub fn external_id(
+        mut self,
+        external_id: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.external_id = ::std::option::Option::Some(external_id.into());
+        self
+    }
+    /// What the business pays for the processing. Cents, 0 or more. May be null, the same as left out, which means 0 for a new payment.
+    pub fn fee(mut self, fee: i64) -> Self {
+        self.fee = ::std::option::Option::Some(fee);
+        self
+    }
+    /// Further fees. A list; no documented limit. May be null, the same as left out.
+    pub fn additional_fees(
+        mut self,
+        additional_fees: impl ::std::iter::IntoIterator<Item = AdditionalFeeInput>,
+    ) -> Self {
+        self.additional_fees = ::std::option::Option::Some(
+            additional_fees.into_iter().collect(),
+        );
+        self
+    }
+    /// Who processed the payment. Text, any name; allowed with `CREDIT_CARD`, `ACH`, `CREDIT_BALANCE` and `OTHER`
+    /// only. May be null, the same as left out.
+    pub fn processor(
+        mut self,
+        processor: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.processor = ::std::option::Option::Some(processor.into());
+        self
+    }
+    /// The clearing account that receives the money, instead of the one that follows from the method. May be null, the same as left out.
+    pub fn payment_clearing_account_identifier(
+        mut self,
+        payment_clearing_account_identifier: AccountIdentifier,
+    ) -> Self {
+        self.payment_clearing_account_identifier = ::std::option::Option::Some(
+            payment_clearing_account_identifier,
+        );
+        self
+    }
+    /// The ledger account that credit is redeemed from. Only with the method `CREDIT_BALANCE`. May be null, the same as left out.
+    pub fn redemption_account(mut self, redemption_account: AccountIdentifier) -> Self {
+        self.redemption_account = ::std::option::Option::Some(redemption_account);
+        self
+    }
+    /// Refunds that belong to this payment. A list; no documented limit. May be null, the same as left out.
+    pub fn dedicated_refunds(
+        mut self,
+        dedicated_refunds: impl ::std::iter::IntoIterator<Item = DedicatedRefundInput>,
+    ) -> Self {
+        self.dedicated_refunds = ::std::option::Option::Some(
+            dedicated_refunds.into_iter().collect(),
+        );
+        self
+    }
+    /// Tags of the payment; replies call them `transaction_tags`. A list; no documented limit. May be null, the same as left out.
+    pub fn tags(
+        mut self,
+        tags: impl ::std::iter::IntoIterator<Item = TagKeyValue>,
+    ) -> Self {
+        self.tags = ::std::option::Option::Some(tags.into_iter().collect());
+        self
+    }
+    /// Free text for people. Text; no documented limit. May be null, the same as left out.
+    pub fn memo(
+        mut self,
+        memo: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.memo = ::std::option::Option::Some(memo.into());
+        self
+    }
+    /// Any JSON object. At most 1,024 bytes as compact JSON. May be null, the same as left out.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = ::std::option::Option::Some(metadata);
+        self
+    }
+    /// An identifier that people see, such as a cheque number; lists can be filtered by it. Text; one with a comma can't be filtered for. May be null, the same as left out.
+    pub fn reference_number(
+        mut self,
+        reference_number: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.reference_number = ::std::option::Option::Some(reference_number.into());
+        self
+    }
+    /// Makes the [`CreateInvoicePayment`].
+    pub fn build(self) -> CreateInvoicePayment
+    where
+        PaidAt: crate::Given<::jiff::Timestamp>,
+        Method: crate::Given<PaymentMethod>,
+        Amount: crate::Given<i64>,
+        InvoicePayments: crate::Given<::std::vec::Vec<AllocationInput>>,
+    {
+        CreateInvoicePayment {
+            external_id: self.external_id,
+            paid_at: self.paid_at.given(),
+            method: self.method.given(),
+            amount: self.amount.given(),
+            fee: self.fee,
+            additional_fees: self.additional_fees,
+            processor: self.processor,
+            payment_clearing_account_identifier: self
+                .payment_clearing_account_identifier,
+            redemption_account: self.redemption_account,
+            invoice_payments: self.invoice_payments.given(),
+            dedicated_refunds: self.dedicated_refunds,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+/// The builder of [`DedicatedRefundInput`]; [`DedicatedRefundInput::builder`] starts it.
+///
+/// A property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::DedicatedRefundInput;
+///
+/// let dedicated_refund_input = DedicatedRefundInput::builder()
+///     .external_id("refund-1")
+///     .build();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct DedicatedRefundInputBuilder {
+    external_id: ::std::option::Option<::std::string::String>,
+    account_identifier: ::std::option::Option<AccountIdentifier>,
+    line_items: ::std::option::Option<::std::vec::Vec<RefundLineItemInput>>,
+    refunded_amount: ::std::option::Option<i64>,
+    completed_at: ::std::option::Option<::jiff::Timestamp>,
+    refund_processing_fee: ::std::option::Option<i64>,
+    method: ::std::option::Option<PaymentMethod>,
+    processor: ::std::option::Option<::std::string::String>,
+    refunded_payment_fees: ::std::option::Option<
+        ::std::vec::Vec<RefundedPaymentFeeInput>,
+    >,
+    tags: ::std::option::Option<::std::vec::Vec<TagKeyValue>>,
+    memo: ::std::option::Option<::std::string::String>,
+    metadata: ::std::option::Option<Metadata>,
+    reference_number: ::std::option::Option<::std::string::String>,
+    payment_clearing_account_identifier: ::std::option::Option<AccountIdentifier>,
+}
+
+impl DedicatedRefundInput {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> DedicatedRefundInputBuilder {
+        DedicatedRefundInputBuilder {
+            external_id: ::std::default::Default::default(),
+            account_identifier: ::std::default::Default::default(),
+            line_items: ::std::default::Default::default(),
+            refunded_amount: ::std::default::Default::default(),
+            completed_at: ::std::default::Default::default(),
+            refund_processing_fee: ::std::default::Default::default(),
+            method: ::std::default::Default::default(),
+            processor: ::std::default::Default::default(),
+            refunded_payment_fees: ::std::default::Default::default(),
+            tags: ::std::default::Default::default(),
+            memo: ::std::default::Default::default(),
+            metadata: ::std::default::Default::default(),
+            reference_number: ::std::default::Default::default(),
+            payment_clearing_account_identifier: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl DedicatedRefundInputBuilder {
+    /// The refund's id in your own system. Text, not empty, unique among the payment's refunds; no documented upper limit. May be null, the same as left out.
+    pub fn external_id(
+        mut self,
+        external_id: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.external_id = ::std::option::Option::Some(external_id.into());
+        self
+    }
+    /// The ledger account that the refund is posted to. May be null, the same as left out, which means the default.
+    pub fn account_identifier(mut self, account_identifier: AccountIdentifier) -> Self {
+        self.account_identifier = ::std::option::Option::Some(account_identifier);
+        self
+    }
+    /// The refund's parts. A list; no documented limit. May be null, the same as left out.
+    pub fn line_items(
+        mut self,
+        line_items: impl ::std::iter::IntoIterator<Item = RefundLineItemInput>,
+    ) -> Self {
+        self.line_items = ::std::option::Option::Some(line_items.into_iter().collect());
+        self
+    }
+    /// The refund's whole amount, as the earlier documentation had it. Cents, 0 or more. May be null, the same as left out.
+    pub fn refunded_amount(mut self, refunded_amount: i64) -> Self {
+        self.refunded_amount = ::std::option::Option::Some(refunded_amount);
+        self
+    }
+    /// When the money was given back. An RFC 3339 timestamp. May be null, the same as left out.
+    pub fn completed_at(mut self, completed_at: ::jiff::Timestamp) -> Self {
+        self.completed_at = ::std::option::Option::Some(completed_at);
+        self
+    }
+    /// What the processor charged for the refund. Cents, 0 or more. May be null, the same as left out, which means 0.
+    pub fn refund_processing_fee(mut self, refund_processing_fee: i64) -> Self {
+        self.refund_processing_fee = ::std::option::Option::Some(refund_processing_fee);
+        self
+    }
+    /// How the money was given back. One of the six methods; left out means the payment's own. Never null.
+    pub fn method(mut self, method: PaymentMethod) -> Self {
+        self.method = ::std::option::Option::Some(method);
+        self
+    }
+    /// Who processed the refund. Text, any name. May be null, the same as left out.
+    pub fn processor(
+        mut self,
+        processor: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.processor = ::std::option::Option::Some(processor.into());
+        self
+    }
+    /// Fees of the payment that the processor gave back. A list; no documented limit. May be null, the same as left out.
+    pub fn refunded_payment_fees(
+        mut self,
+        refunded_payment_fees: impl ::std::iter::IntoIterator<
+            Item = RefundedPaymentFeeInput,
+        >,
+    ) -> Self {
+        self.refunded_payment_fees = ::std::option::Option::Some(
+            refunded_payment_fees.into_iter().collect(),
+        );
+        self
+    }
+    /// Tags of the refund. A list; no documented limit. May be null, the same as left out.
+    pub fn tags(
+        mut self,
+        tags: impl ::std::iter::IntoIterator<Item = TagKeyValue>,
+    ) -> Self {
+        self.tags = ::std::option::Option::Some(tags.into_iter().collect());
+        self
+    }
+    /// Free text for people. Text; no documented limit. May be null, the same as left out.
+    pub fn memo(
+        mut self,
+        memo: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.memo = ::std::option::Option::Some(memo.into());
+        self
+    }
+    /// Any JSON object. At most 1,024 bytes as compact JSON. May be null, the same as left out.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = ::std::option::Option::Some(metadata);
+        self
+    }
+    /// An identifier that people see. Text; no documented limit. May be null, the same as left out.
+    pub fn reference_number(
+        mut self,
+        reference_number: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.reference_number = ::std::option::Option::Some(reference_number.into());
+        self
+    }
+    /// The clearing account that the money left, instead of the one that follows from the method. May be null, the same as left out.
+    pub fn payment_clearing_account_identifier(
+        mut self,
+        payment_clearing_account_identifier: AccountIdentifier,
+    ) -> Self {
+        self.payment_clearing_account_identifier = ::std::option::Option::Some(
+            payment_clearing_account_identifier,
+        );
+        self
+    }
+    /// Makes the [`DedicatedRefundInput`].
+    pub fn build(self) -> DedicatedRefundInput {
+        DedicatedRefundInput {
+            external_id: self.external_id,
+            account_identifier: self.account_identifier,
+            line_items: self.line_items,
+            refunded_amount: self.refunded_amount,
+            completed_at: self.completed_at,
+            refund_processing_fee: self.refund_processing_fee,
+            method: self.method,
+            processor: self.processor,
+            refunded_payment_fees: self.refunded_payment_fees,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+            payment_clearing_account_identifier: self.payment_clearing_account_identifier,
+        }
+    }
+}
+
+/// The builder of [`InvoiceAllocationInput`]; [`InvoiceAllocationInput::builder`] starts it.
+///
+/// Required: `amount`. Without one of them `build` doesn't compile, and the error names what is [`missing`]; none can be set twice.
+/// Any other property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::InvoiceAllocationInput;
+///
+/// let invoice_allocation_input = InvoiceAllocationInput::builder()
+///     .amount(90)
+///     .invoice_id("3a9c378e-dc02-4700-9158-f629d632a83b".parse()?)
+///     .build();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct InvoiceAllocationInputBuilder<Amount> {
+    invoice_id: ::std::option::Option<::uuid::Uuid>,
+    invoice_external_id: ::std::option::Option<::std::string::String>,
+    amount: Amount,
+    tags: ::std::option::Option<::std::vec::Vec<TagKeyValue>>,
+    memo: ::std::option::Option<::std::string::String>,
+    metadata: ::std::option::Option<Metadata>,
+    reference_number: ::std::option::Option<::std::string::String>,
+}
+
+impl InvoiceAllocationInput {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> InvoiceAllocationInputBuilder<missing::Amount> {
+        InvoiceAllocationInputBuilder {
+            invoice_id: ::std::default::Default::default(),
+            invoice_external_id: ::std::default::Default::default(),
+            amount: missing::Amount,
+            tags: ::std::default::Default::default(),
+            memo: ::std::default::Default::default(),
+            metadata: ::std::default::Default::default(),
+            reference_number: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl InvoiceAllocationInputBuilder<missing::Amount> {
+    /// The part. Cents, 0 or more, at most the payment's amount. Never null.
+    pub fn amount(self, amount: i64) -> InvoiceAllocationInputBuilder<i64> {
+        InvoiceAllocationInputBuilder {
+            invoice_id: self.invoice_id,
+            invoice_external_id: self.invoice_external_id,
+            amount,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<Amount> InvoiceAllocationInputBuilder<Amount> {
+    /// The invoice, by the id that Layer gave it. A UUID. May be null where `invoice_external_id` names the invoice.
+    pub fn invoice_id(mut self, invoice_id: ::uuid::Uuid) -> Self {
+        self.invoice_id = ::std::option::Option::Some(invoice_id);
+        self
+    }
+    /// The invoice, by its id in your own system. Text, not empty; no documented upper limit. May be null where `invoice_id` names the invoice.
+    pub fn invoice_external_id(
+        mut self,
+        invoice_external_id: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.invoice_external_id = ::std::option::Option::Some(
+            invoice_external_id.into(),
+        );
+        self
+    }
+    /// Tags of this part. A list; no documented limit. May be null, the same as left out.
+    pub fn tags(
+        mut self,
+        tags: impl ::std::iter::IntoIterator<Item = TagKeyValue>,
+    ) -> Self {
+        self.tags = ::std::option::Option::Some(tags.into_iter().collect());
+        self
+    }
+    /// Free text for people. Text; no documented limit. May be null, the same as left out.
+    pub fn memo(
+        mut self,
+        memo: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.memo = ::std::option::Option::Some(memo.into());
+        self
+    }
+    /// Any JSON object. At most 1,024 bytes as compact JSON. May be null, the same as left out.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = ::std::option::Option::Some(metadata);
+        self
+    }
+    /// An identifier that people see. Text; no documented limit. May be null, the same as left out.
+    pub fn reference_number(
+        mut self,
+        reference_number: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.reference_number = ::std::option::Option::Some(reference_number.into());
+        self
+    }
+    /// Makes the [`InvoiceAllocationInput`].
+    pub fn build(self) -> InvoiceAllocationInput
+    where
+        Amount: crate::Given<i64>,
+    {
+        InvoiceAllocationInput {
+            invoice_id: self.invoice_id,
+            invoice_external_id: self.invoice_external_id,
+            amount: self.amount.given(),
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+/// The builder of [`LedgerAccountAllocationInput`]; [`LedgerAccountAllocationInput::builder`] starts it.
+///
+/// Required: `account`, `amount`. Without one of them `build` doesn't compile, and the error names what is [`missing`]; none can be set twice.
+/// Any other property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::{AccountIdentifier, LedgerAccountAllocationInput};
+///
+/// let ledger_account_allocation_input = LedgerAccountAllocationInput::builder()
+///     .account(AccountIdentifier::account_id("3a9c378e-dc02-4700-9158-f629d632a83b".parse()?))
+///     .amount(1000)
+///     .tags([])
+///     .build();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct LedgerAccountAllocationInputBuilder<Account, Amount> {
+    account: Account,
+    amount: Amount,
+    tags: ::std::option::Option<::std::vec::Vec<TagKeyValue>>,
+    memo: ::std::option::Option<::std::string::String>,
+    metadata: ::std::option::Option<Metadata>,
+    reference_number: ::std::option::Option<::std::string::String>,
+}
+
+impl LedgerAccountAllocationInput {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> LedgerAccountAllocationInputBuilder<
+        missing::Account,
+        missing::Amount,
+    > {
+        LedgerAccountAllocationInputBuilder {
+            account: missing::Account,
+            amount: missing::Amount,
+            tags: ::std::default::Default::default(),
+            memo: ::std::default::Default::default(),
+            metadata: ::std::default::Default::default(),
+            reference_number: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl<Amount> LedgerAccountAllocationInputBuilder<missing::Account, Amount> {
+    /// The ledger account that is credited. Never null.
+    pub fn account(
+        self,
+        account: AccountIdentifier,
+    ) -> LedgerAccountAllocationInputBuilder<AccountIdentifier, Amount> {
+        LedgerAccountAllocationInputBuilder {
+            account,
+            amount: self.amount,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<Account> LedgerAccountAllocationInputBuilder<Account, missing::Amount> {
+    /// The part. Cents, 0 or more, at most the payment's amount. Never null.
+    pub fn amount(
+        self,
+        amount: i64,
+    ) -> LedgerAccountAllocationInputBuilder<Account, i64> {
+        LedgerAccountAllocationInputBuilder {
+            account: self.account,
+            amount,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<Account, Amount> LedgerAccountAllocationInputBuilder<Account, Amount> {
+    /// Tags of this part. A list; no documented limit. May be null, the same as left out.
+    pub fn tags(
+        mut self,
+        tags: impl ::std::iter::IntoIterator<Item = TagKeyValue>,
+    ) -> Self {
+        self.tags = ::std::option::Option::Some(tags.into_iter().collect());
+        self
+    }
+    /// Free text for people. Text; no documented limit. May be null, the same as left out.
+    pub fn memo(
+        mut self,
+        memo: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.memo = ::std::option::Option::Some(memo.into());
+        self
+    }
+    /// Any JSON object. At most 1,024 bytes as compact JSON. May be null, the same as left out.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = ::std::option::Option::Some(metadata);
+        self
+    }
+    /// An identifier that people see. Text; no documented limit. May be null, the same as left out.
+    pub fn reference_number(
+        mut self,
+        reference_number: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.reference_number = ::std::option::Option::Some(reference_number.into());
+        self
+    }
+    /// Makes the [`LedgerAccountAllocationInput`].
+    pub fn build(self) -> LedgerAccountAllocationInput
+    where
+        Account: crate::Given<AccountIdentifier>,
+        Amount: crate::Given<i64>,
+    {
+        LedgerAccountAllocationInput {
+            account: self.account.given(),
+            amount: self.amount.given(),
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+/// The builder of [`RefundLineItemInput`]; [`RefundLineItemInput::builder`] starts it.
+///
+/// Required: `amount`. Without one of them `build` doesn't compile, and the error names what is [`missing`]; none can be set twice.
+/// Any other property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::RefundLineItemInput;
+///
+/// let refund_line_item_input = RefundLineItemInput::builder()
+///     .amount(90)
+///     .external_id("text")
+///     .build();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct RefundLineItemInputBuilder<Amount> {
+    amount: Amount,
+    external_id: ::std::option::Option<::std::string::String>,
+    account_identifier: ::std::option::Option<AccountIdentifier>,
+    prepayment_account_identifier: ::std::option::Option<AccountIdentifier>,
+    tags: ::std::option::Option<::std::vec::Vec<TagKeyValue>>,
+    memo: ::std::option::Option<::std::string::String>,
+    metadata: ::std::option::Option<Metadata>,
+    reference_number: ::std::option::Option<::std::string::String>,
+}
+
+impl RefundLineItemInput {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> RefundLineItemInputBuilder<missing::Amount> {
+        RefundLineItemInputBuilder {
+            amount: missing::Amount,
+            external_id: ::std::default::Default::default(),
+            account_identifier: ::std::default::Default::default(),
+            prepayment_account_identifier: ::std::default::Default::default(),
+            tags: ::std::default::Default::default(),
+            memo: ::std::default::Default::default(),
+            metadata: ::std::default::Default::default(),
+            reference_number: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl RefundLineItemInputBuilder<missing::Amount> {
+    /// The part. Cents, 0 or more. Never null.
+    pub fn amount(self, amount: i64) -> RefundLineItemInputBuilder<i64> {
+        RefundLineItemInputBuilder {
+            amount,
+            external_id: self.external_id,
+            account_identifier: self.account_identifier,
+            prepayment_account_identifier: self.prepayment_account_identifier,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+impl<Amount> RefundLineItemInputBuilder<Amount> {
+    /// The part's id in your own system. Text, not empty; no documented upper limit. May be null, the same as left out.
+    pub fn external_id(
+        mut self,
+        external_id: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.external_id = ::std::option::Option::Some(external_id.into());
+        self
+    }
+    /// The ledger account that this part is posted to, instead of the refund's. May be null, the same as left out.
+    pub fn account_identifier(mut self, account_identifier: AccountIdentifier) -> Self {
+        self.account_identifier = ::std::option::Option::Some(account_identifier);
+        self
+    }
+    /// The prepayment's ledger account, where this part gives a prepayment back. May be null, the same as left out.
+    pub fn prepayment_account_identifier(
+        mut self,
+        prepayment_account_identifier: AccountIdentifier,
+    ) -> Self {
+        self.prepayment_account_identifier = ::std::option::Option::Some(
+            prepayment_account_identifier,
+        );
+        self
+    }
+    /// Tags of this part. A list; no documented limit. May be null, the same as left out.
+    pub fn tags(
+        mut self,
+        tags: impl ::std::iter::IntoIterator<Item = TagKeyValue>,
+    ) -> Self {
+        self.tags = ::std::option::Option::Some(tags.into_iter().collect());
+        self
+    }
+    /// Free text for people. Text; no documented limit. May be null, the same as left out.
+    pub fn memo(
+        mut self,
+        memo: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.memo = ::std::option::Option::Some(memo.into());
+        self
+    }
+    /// Any JSON object. At most 1,024 bytes as compact JSON. May be null, the same as left out.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = ::std::option::Option::Some(metadata);
+        self
+    }
+    /// An identifier that people see. Text; no documented limit. May be null, the same as left out.
+    pub fn reference_number(
+        mut self,
+        reference_number: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.reference_number = ::std::option::Option::Some(reference_number.into());
+        self
+    }
+    /// Makes the [`RefundLineItemInput`].
+    pub fn build(self) -> RefundLineItemInput
+    where
+        Amount: crate::Given<i64>,
+    {
+        RefundLineItemInput {
+            amount: self.amount.given(),
+            external_id: self.external_id,
+            account_identifier: self.account_identifier,
+            prepayment_account_identifier: self.prepayment_account_identifier,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+/// The builder of [`RefundedPaymentFeeInput`]; [`RefundedPaymentFeeInput::builder`] starts it.
+///
+/// Required: `account`, `fee_amount`. Without one of them `build` doesn't compile, and the error names what is [`missing`]; none can be set twice.
+/// Any other property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::{AccountIdentifier, RefundedPaymentFeeInput};
+///
+/// let refunded_payment_fee_input = RefundedPaymentFeeInput::builder()
+///     .account(AccountIdentifier::account_id("3a9c378e-dc02-4700-9158-f629d632a83b".parse()?))
+///     .fee_amount(1)
+///     .description("text")
+///     .build();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct RefundedPaymentFeeInputBuilder<Account, FeeAmount> {
+    account: Account,
+    fee_amount: FeeAmount,
+    description: ::std::option::Option<::std::string::String>,
+}
+
+impl RefundedPaymentFeeInput {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> RefundedPaymentFeeInputBuilder<
+        missing::Account,
+        missing::FeeAmount,
+    > {
+        RefundedPaymentFeeInputBuilder {
+            account: missing::Account,
+            fee_amount: missing::FeeAmount,
+            description: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl<FeeAmount> RefundedPaymentFeeInputBuilder<missing::Account, FeeAmount> {
+    /// The ledger account that the fee is credited to. Never null.
+    pub fn account(
+        self,
+        account: AccountIdentifier,
+    ) -> RefundedPaymentFeeInputBuilder<AccountIdentifier, FeeAmount> {
+        RefundedPaymentFeeInputBuilder {
+            account,
+            fee_amount: self.fee_amount,
+            description: self.description,
+        }
+    }
+}
+
+impl<Account> RefundedPaymentFeeInputBuilder<Account, missing::FeeAmount> {
+    /// The fee that came back. Cents, 0 or more. Never null.
+    pub fn fee_amount(
+        self,
+        fee_amount: i64,
+    ) -> RefundedPaymentFeeInputBuilder<Account, i64> {
+        RefundedPaymentFeeInputBuilder {
+            account: self.account,
+            fee_amount,
+            description: self.description,
+        }
+    }
+}
+
+impl<Account, FeeAmount> RefundedPaymentFeeInputBuilder<Account, FeeAmount> {
+    /// What the fee was for. Text; no documented limit. May be null, the same as left out.
+    pub fn description(
+        mut self,
+        description: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.description = ::std::option::Option::Some(description.into());
+        self
+    }
+    /// Makes the [`RefundedPaymentFeeInput`].
+    pub fn build(self) -> RefundedPaymentFeeInput
+    where
+        Account: crate::Given<AccountIdentifier>,
+        FeeAmount: crate::Given<i64>,
+    {
+        RefundedPaymentFeeInput {
+            account: self.account.given(),
+            fee_amount: self.fee_amount.given(),
+            description: self.description,
+        }
+    }
+}
+
+/// The builder of [`TagKeyValue`]; [`TagKeyValue::builder`] starts it.
+///
+/// Required: `key`, `value`. Without one of them `build` doesn't compile, and the error names what is [`missing`]; none can be set twice.
+/// Any other property that isn't set is left out of the request; of one that is set twice, the last value counts.
+///
+/// ```
+/// use layer_payments_types::TagKeyValue;
+///
+/// let tag_key_value = TagKeyValue::builder()
+///     .key("department")
+///     .value("sales")
+///     .dimension_display_name("Department")
+///     .build();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct TagKeyValueBuilder<Key, Value> {
+    key: Key,
+    value: Value,
+    dimension_display_name: ::std::option::Option<::std::string::String>,
+    value_display_name: ::std::option::Option<::std::string::String>,
+}
+
+impl TagKeyValue {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> TagKeyValueBuilder<missing::Key, missing::Value> {
+        TagKeyValueBuilder {
+            key: missing::Key,
+            value: missing::Value,
+            dimension_display_name: ::std::default::Default::default(),
+            value_display_name: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl<Value> TagKeyValueBuilder<missing::Key, Value> {
+    /// The dimension's key. Text, not empty, no blanks around it; no documented upper limit. Never null.
+    pub fn key(
+        self,
+        key: impl ::std::convert::Into<::std::string::String>,
+    ) -> TagKeyValueBuilder<::std::string::String, Value> {
+        TagKeyValueBuilder {
+            key: key.into(),
+            value: self.value,
+            dimension_display_name: self.dimension_display_name,
+            value_display_name: self.value_display_name,
+        }
+    }
+}
+
+impl<Key> TagKeyValueBuilder<Key, missing::Value> {
+    /// The value in that dimension. Text, not empty, no blanks around it; no documented upper limit. Never null.
+    pub fn value(
+        self,
+        value: impl ::std::convert::Into<::std::string::String>,
+    ) -> TagKeyValueBuilder<Key, ::std::string::String> {
+        TagKeyValueBuilder {
+            key: self.key,
+            value: value.into(),
+            dimension_display_name: self.dimension_display_name,
+            value_display_name: self.value_display_name,
+        }
+    }
+}
+
+impl<Key, Value> TagKeyValueBuilder<Key, Value> {
+    /// The name under which people see the key. Text; no documented limit. May be null, the same as left out.
+    pub fn dimension_display_name(
+        mut self,
+        dimension_display_name: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.dimension_display_name = ::std::option::Option::Some(
+            dimension_display_name.into(),
+        );
+        self
+    }
+    /// The name under which people see the value. Text; no documented limit. May be null, the same as left out.
+    pub fn value_display_name(
+        mut self,
+        value_display_name: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.value_display_name = ::std::option::Option::Some(value_display_name.into());
+        self
+    }
+    /// Makes the [`TagKeyValue`].
+    pub fn build(self) -> TagKeyValue
+    where
+        Key: crate::Given<::std::string::String>,
+        Value: crate::Given<::std::string::String>,
+    {
+        TagKeyValue {
+            key: self.key.given(),
+            value: self.value.given(),
+            dimension_display_name: self.dimension_display_name,
+            value_display_name: self.value_display_name,
+        }
+    }
+}
+
+/// The builder of [`UpdateInvoicePayment`]; [`UpdateInvoicePayment::builder`] starts it.
+///
+/// A property that isn't set is left out of the request; of one that is set twice, the last value counts.
+/// A setter `clear_..` sends null, which clears the property.
+///
+/// ```
+/// use layer_payments_types::UpdateInvoicePayment;
+///
+/// let update_invoice_payment = UpdateInvoicePayment::builder()
+///     .external_id("payment-1")
+///     .clear_reference_number()
+///     .build();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct UpdateInvoicePaymentBuilder {
+    external_id: crate::Field<::std::string::String>,
+    paid_at: crate::Field<::jiff::Timestamp>,
+    amount: crate::Field<i64>,
+    fee: crate::Field<i64>,
+    additional_fees: ::std::option::Option<::std::vec::Vec<AdditionalFeeInput>>,
+    method: ::std::option::Option<PaymentMethod>,
+    processor: crate::Field<::std::string::String>,
+    payment_clearing_account_identifier: crate::Field<AccountIdentifier>,
+    invoice_payments: ::std::option::Option<::std::vec::Vec<AllocationInput>>,
+    dedicated_refunds: ::std::option::Option<::std::vec::Vec<DedicatedRefundInput>>,
+    tags: ::std::option::Option<::std::vec::Vec<TagKeyValue>>,
+    memo: crate::Field<::std::string::String>,
+    metadata: crate::Field<Metadata>,
+    reference_number: crate::Field<::std::string::String>,
+}
+
+impl UpdateInvoicePayment {
+    /// Starts the builder, in which nothing is set.
+    pub fn builder() -> UpdateInvoicePaymentBuilder {
+        UpdateInvoicePaymentBuilder {
+            external_id: ::std::default::Default::default(),
+            paid_at: ::std::default::Default::default(),
+            amount: ::std::default::Default::default(),
+            fee: ::std::default::Default::default(),
+            additional_fees: ::std::default::Default::default(),
+            method: ::std::default::Default::default(),
+            processor: ::std::default::Default::default(),
+            payment_clearing_account_identifier: ::std::default::Default::default(),
+            invoice_payments: ::std::default::Default::default(),
+            dedicated_refunds: ::std::default::Default::default(),
+            tags: ::std::default::Default::default(),
+            memo: ::std::default::Default::default(),
+            metadata: ::std::default::Default::default(),
+            reference_number: ::std::default::Default::default(),
+        }
+    }
+}
+
+impl UpdateInvoicePaymentBuilder {
+    /// The payment's id in your own system. Text, not empty, unique in the business; no documented upper limit. May be null, which clears it.
+    pub fn external_id(
+        mut self,
+        external_id: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.external_id = crate::Field::Value(external_id.into());
+        self
+    }
+    /// Sends null for [`external_id`](Self::external_id).
+    pub fn clear_external_id(mut self) -> Self {
+        self.external_id = crate::Field::Null;
+        self
+    }
+    /// When the customer paid. An RFC 3339 timestamp. May be null, which leaves it as it is.
+    pub fn paid_at(mut self, paid_at: ::jiff::Timestamp) -> Self {
+        self.paid_at = crate::Field::Value(paid_at);
+        self
+    }
+    /// What the customer paid. Cents, 0 or more. May be null, which leaves it as it is.
+    pub fn amount(mut self, amount: i64) -> Self {
+        self.amount = crate::Field::Value(amount);
+        self
+    }
+    /// What the business pays for the processing. Cents, 0 or more. May be null, which sets it to 0.
+    pub fn fee(mut self, fee: i64) -> Self {
+        self.fee = crate::Field::Value(fee);
+        self
+    }
+    /// Sends null for [`fee`](Self::fee).
+    pub fn clear_fee(mut self) -> Self {
+        self.fee = crate::Field::Null;
+        self
+    }
+    /// Further fees, in place of all there were. A list; an empty one removes them all. Never null.
+    pub fn additional_fees(
+        mut self,
+        additional_fees: impl ::std::iter::IntoIterator<Item = AdditionalFeeInput>,
+    ) -> Self {
+        self.additional_fees = ::std::option::Option::Some(
+            additional_fees.into_iter().collect(),
+        );
+        self
+    }
+    /// How the customer paid. One of the six methods. Never null.
+    pub fn method(mut self, method: PaymentMethod) -> Self {
+        self.method = ::std::option::Option::Some(method);
+        self
+    }
+    /// Who processed the payment. Text, any name; allowed with `CREDIT_CARD`, `ACH`, `CREDIT_BALANCE` and `OTHER`
+    /// only. May be null, which clears it.
+    pub fn processor(
+        mut self,
+        processor: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.processor = crate::Field::Value(processor.into());
+        self
+    }
+    /// Sends null for [`processor`](Self::processor).
+    pub fn clear_processor(mut self) -> Self {
+        self.processor = crate::Field::Null;
+        self
+    }
+    /// The clearing account that receives the money. May be null, which returns to the one that follows from the method.
+    pub fn payment_clearing_account_identifier(
+        mut self,
+        payment_clearing_account_identifier: AccountIdentifier,
+    ) -> Self {
+        self.payment_clearing_account_identifier = crate::Field::Value(
+            payment_clearing_account_identifier,
+        );
+        self
+    }
+    /// Sends null for [`payment_clearing_account_identifier`](Self::payment_clearing_account_identifier).
+    pub fn clear_payment_clearing_account_identifier(mut self) -> Self {
+        self.payment_clearing_account_identifier = crate::Field::Null;
+        self
+    }
+    /// Where the money goes, in place of all allocations there were. A list; an empty one removes them all; its sum is at most the payment's amount. Never null.
+    pub fn invoice_payments(
+        mut self,
+        invoice_payments: impl ::std::iter::IntoIterator<Item = AllocationInput>,
+    ) -> Self {
+        self.invoice_payments = ::std::option::Option::Some(
+            invoice_payments.into_iter().collect(),
+        );
+        self
+    }
+    /// Refunds that belong to this payment, in place of all there were. A list; an empty one removes them all. Never null.
+    pub fn dedicated_refunds(
+        mut self,
+        dedicated_refunds: impl ::std::iter::IntoIterator<Item = DedicatedRefundInput>,
+    ) -> Self {
+        self.dedicated_refunds = ::std::option::Option::Some(
+            dedicated_refunds.into_iter().collect(),
+        );
+        self
+    }
+    /// Tags of the payment, in place of all there were. A list; an empty one removes them all. Never null.
+    pub fn tags(
+        mut self,
+        tags: impl ::std::iter::IntoIterator<Item = TagKeyValue>,
+    ) -> Self {
+        self.tags = ::std::option::Option::Some(tags.into_iter().collect());
+        self
+    }
+    /// Free text for people. Text; no documented limit. May be null, which clears it.
+    pub fn memo(
+        mut self,
+        memo: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.memo = crate::Field::Value(memo.into());
+        self
+    }
+    /// Sends null for [`memo`](Self::memo).
+    pub fn clear_memo(mut self) -> Self {
+        self.memo = crate::Field::Null;
+        self
+    }
+    /// Any JSON object, in place of all there was. At most 1,024 bytes as compact JSON. May be null, which clears it.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = crate::Field::Value(metadata);
+        self
+    }
+    /// Sends null for [`metadata`](Self::metadata).
+    pub fn clear_metadata(mut self) -> Self {
+        self.metadata = crate::Field::Null;
+        self
+    }
+    /// An identifier that people see. Text; one with a comma can't be filtered for. May be null, which clears it.
+    pub fn reference_number(
+        mut self,
+        reference_number: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.reference_number = crate::Field::Value(reference_number.into());
+        self
+    }
+    /// Sends null for [`reference_number`](Self::reference_number).
+    pub fn clear_reference_number(mut self) -> Self {
+        self.reference_number = crate::Field::Null;
+        self
+    }
+    /// Makes the [`UpdateInvoicePayment`].
+    pub fn build(self) -> UpdateInvoicePayment {
+        UpdateInvoicePayment {
+            external_id: self.external_id,
+            paid_at: self.paid_at,
+            amount: self.amount,
+            fee: self.fee,
+            additional_fees: self.additional_fees,
+            method: self.method,
+            processor: self.processor,
+            payment_clearing_account_identifier: self
+                .payment_clearing_account_identifier,
+            invoice_payments: self.invoice_payments,
+            dedicated_refunds: self.dedicated_refunds,
+            tags: self.tags,
+            memo: self.memo,
+            metadata: self.metadata,
+            reference_number: self.reference_number,
+        }
+    }
+}
+
+/// What a builder has in the place of a required property that isn't set.
+pub mod missing {
+    /// `account` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Account;
+    /// `amount` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Amount;
+    /// `fee_amount` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct FeeAmount;
+    /// `invoice_payments` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct InvoicePayments;
+    /// `key` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Key;
+    /// `method` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Method;
+    /// `paid_at` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct PaidAt;
+    /// `value` isn't set.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Value;
 }
 
 /// The operations of the API, in the order of the document.

@@ -3,6 +3,7 @@
 //! What progenitor can't say is mended in its syntax tree, never in its text: a pass says what it looks for, and fails
 //! if it isn't there, where a text patch would silently do nothing after an upgrade.
 
+pub(crate) mod builders;
 pub(crate) mod client;
 mod docs;
 mod syntax;
@@ -87,6 +88,7 @@ pub(crate) fn mend(
     );
     counts.add("guided_unions", types::guided_unions(&mut types, model)?);
     counts.add("constructors", types::constructors(&mut types, model)?);
+    counts.add("builders", builders::builders(&mut types, model)?);
 
     counts.add(
         "drop_api_version_header",

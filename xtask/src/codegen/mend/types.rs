@@ -446,13 +446,17 @@ pub(crate) fn distinctive<'a>(
         .map(|property| property.name)
 }
 
-/// Gives each struct with required fields a `new` that takes just those, in the order of the document's `required`, and
-/// each tagged variant a function that makes it. Structs of twenty fields are otherwise a burden to write, and a new
-/// optional property would break everybody who writes them. The count is of the functions.
+/// Gives each struct of replies with required fields a `new` that takes just those, in the order of the document's
+/// `required`, and each tagged variant a function that makes it. Structs of twenty fields are otherwise a burden to
+/// write, and a new optional property would break everybody who writes them. The structs of requests have builders
+/// instead. The count is of the functions.
 pub(crate) fn constructors(items: &mut Vec<Item>, model: &Model<'_>) -> Result<usize, Trouble> {
     let mut impls: Vec<Item> = Vec::new();
     let mut count = 0;
     for item in structs(items) {
+        if model.role(&item.ident.to_string()).request.is_some() {
+            continue;
+        }
         if let Some(function) = struct_constructor(item, model) {
             let name = &item.ident;
             impls.push(parse_quote!(impl #name { #function }));
@@ -575,7 +579,7 @@ pub(crate) fn has_json_schema(item: &Item) -> Option<&Ident> {
 }
 
 /// The field's name in JSON.
-fn field_name(field: &Field) -> String {
+pub(crate) fn field_name(field: &Field) -> String {
     field
         .ident
         .as_ref()
@@ -623,7 +627,7 @@ fn alternatives(values: &[String]) -> String {
     }
 }
 
-fn snake_case(name: &str) -> String {
+pub(crate) fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for letter in name.chars() {
         if letter.is_uppercase() && !snake.is_empty() {

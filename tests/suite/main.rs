@@ -1,6 +1,7 @@
 //! The tests that cross crates: what the generated types look like and read, and whether spec, types, server, client
 //! and program agree.
 
+mod builders;
 mod examples;
 mod line;
 mod local;

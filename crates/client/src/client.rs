@@ -5,8 +5,8 @@ use std::time::Duration;
 use std::{fmt, slice};
 
 use layer_payments_types::{
-    self as types, CreateInvoicePayment, InvoicePaymentBulkReply, InvoicePaymentListReply,
-    InvoicePaymentReply, Operation, UpdateInvoicePayment,
+    CreateInvoicePayment, InvoicePaymentBulkReply, InvoicePaymentListReply, InvoicePaymentReply,
+    Operation, UpdateInvoicePayment,
 };
 use reqwest::header::HeaderValue;
 use uuid::Uuid;
@@ -158,11 +158,13 @@ impl Client {
             ));
         }
         let business_id = &self.business_id;
-        let body = &types::BulkCreateInvoicePayments(payments.to_vec());
         self.run(
             Call::of_payments(operation, payments),
             |reply: &InvoicePaymentBulkReply| &reply.extra,
-            |api| async move { api.bulk_create_invoice_payments(business_id, body).await },
+            |api| async move {
+                api.bulk_create_invoice_payments(business_id, payments)
+                    .await
+            },
         )
         .await
     }

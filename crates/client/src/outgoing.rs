@@ -15,8 +15,12 @@ use crate::types::CreateInvoicePayment;
 /// use layer_payments_client::Unchecked;
 /// use layer_payments_client::types::{CreateInvoicePayment, PaymentMethod};
 ///
-/// let paid_at = "2024-02-27T02:22:55Z".parse()?;
-/// let payment = CreateInvoicePayment::new(paid_at, PaymentMethod::Cash, 9000, Vec::new());
+/// let payment = CreateInvoicePayment::builder()
+///     .paid_at("2024-02-27T02:22:55Z".parse()?)
+///     .method(PaymentMethod::Cash)
+///     .amount(9000)
+///     .invoice_payments([])
+///     .build();
 /// client.record(Unchecked(&payment)).await?;
 /// client.bulk(Unchecked(&[payment])).await?;
 /// # Ok(())

@@ -13,11 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 /// use layer_payments_types::{Field, UpdateInvoicePayment};
 ///
-/// let update = UpdateInvoicePayment {
-///     memo: Field::Null,
-///     processor: "STRIPE".to_owned().into(),
-///     ..UpdateInvoicePayment::default()
-/// };
+/// let update = UpdateInvoicePayment::builder().clear_memo().processor("STRIPE").build();
+/// assert_eq!((&update.memo, update.external_id.is_absent()), (&Field::Null, true));
 /// assert_eq!(serde_json::to_string(&update)?, r#"{"processor":"STRIPE","memo":null}"#);
 ///
 /// let read: UpdateInvoicePayment = serde_json::from_str(r#"{"memo":null}"#)?;

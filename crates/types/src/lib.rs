@@ -64,20 +64,59 @@
 //!
 //! # Making values
 //!
-//! Every type with required properties has a `new` that takes just those. The fields are public, so the others can be set
-//! afterwards:
+//! Every type of a request has a builder with a setter for each property:
 //!
 //! ```
-//! use layer_payments_types::{CreateInvoicePayment, InvoiceAllocationInput, PaymentMethod};
+//! use layer_payments_types::{CreateInvoicePayment, InvoiceAllocationInput, PaymentMethod, TagKeyValue};
 //!
-//! let mut part = InvoiceAllocationInput::new(9000);
-//! part.invoice_external_id = Some("invoice-1001".to_owned());
-//!
-//! let paid_at = "2024-02-27T02:22:55Z".parse()?;
-//! let mut payment = CreateInvoicePayment::new(paid_at, PaymentMethod::Cash, 9000, vec![part.into()]);
-//! payment.external_id = Some("payment-1".to_owned());
+//! let part = InvoiceAllocationInput::builder()
+//!     .amount(9000)
+//!     .invoice_external_id("invoice-1001")
+//!     .build();
+//! let payment = CreateInvoicePayment::builder()
+//!     .paid_at("2024-02-27T02:22:55Z".parse()?)
+//!     .method(PaymentMethod::Cash)
+//!     .amount(9000)
+//!     .invoice_payments([part.into()])
+//!     .external_id("payment-1")
+//!     .tags([TagKeyValue::builder().key("department").value("sales").build()])
+//!     .build();
+//! assert_eq!(payment.external_id.as_deref(), Some("payment-1"));
+//! assert_eq!(payment.memo, None);
 //! # Ok::<(), jiff::Error>(())
 //! ```
+//!
+//! A required property that is forgotten is an error of the compiler, "a required property isn't set: `missing::Amount`":
+//!
+//! ```compile_fail,E0277
+//! # use layer_payments_types::{CreateInvoicePayment, PaymentMethod};
+//! # let paid_at = jiff::Timestamp::UNIX_EPOCH;
+//! let payment = CreateInvoicePayment::builder()
+//!     .paid_at(paid_at)
+//!     .method(PaymentMethod::Cash)
+//!     .invoice_payments([])
+//!     .build();
+//! ```
+//!
+//! And so is one that is set twice, whose setter is gone after the first time:
+//!
+//! ```compile_fail,E0599
+//! # use layer_payments_types::TagKeyValue;
+//! let tag = TagKeyValue::builder().key("department").key("team").value("sales").build();
+//! ```
+//!
+//! In an update, what isn't set stays as it is, and `clear_..` sends null:
+//!
+//! ```
+//! use layer_payments_types::UpdateInvoicePayment;
+//!
+//! let update = UpdateInvoicePayment::builder().fee(290).clear_memo().build();
+//! assert_eq!(serde_json::to_string(&update)?, r#"{"fee":290,"memo":null}"#);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
+//! The fields are public, so that what you hold as an `Option` can be given to them afterwards. The types of replies with
+//! required properties have a `new` that takes just those.
 //!
 //! # Shapes
 //!
@@ -99,6 +138,7 @@
 //! - `schemars`: JSON Schemas of every type by the crate of that name (version 1), and the function `json_schemas`, which
 //!   lists them. Off by default.
 
+mod builder;
 mod convert;
 mod envelope;
 mod field;
@@ -113,6 +153,7 @@ mod operation;
 mod shape;
 mod union;
 
+pub use builder::Given;
 pub use convert::UnknownPaymentMethod;
 pub use field::Field;
 pub use generated::*;

@@ -22,9 +22,13 @@ use crate::violation::Violation;
 /// use layer_payments_validation::{Context, Rule, Validated};
 ///
 /// let context = Context::at("2024-03-01T00:00:00Z".parse()?);
-/// let paid_at = "2024-02-27T02:22:55Z".parse()?;
-/// let mut payment = CreateInvoicePayment::new(paid_at, PaymentMethod::Cash, 9000, Vec::new());
-/// payment.processor = Some("STRIPE".to_owned());
+/// let payment = CreateInvoicePayment::builder()
+///     .paid_at("2024-02-27T02:22:55Z".parse()?)
+///     .method(PaymentMethod::Cash)
+///     .amount(9000)
+///     .invoice_payments([])
+///     .processor("STRIPE")
+///     .build();
 ///
 /// let invalid = Validated::create(payment, &context).unwrap_err();
 /// assert_eq!(invalid.violations().last().unwrap().rule, Rule::ProcessorNotAllowedForMethod);

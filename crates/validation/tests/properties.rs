@@ -89,7 +89,8 @@ fn tags() -> impl Strategy<Value = Option<Vec<TagKeyValue>>> {
     option::of(vec(tag, 0..12)).prop_map(|tags| {
         let tags = tags?.into_iter().enumerate();
         let tags = tags.map(|(place, (key, value, name))| {
-            let mut tag = TagKeyValue::new(format!("{place}{key}"), value);
+            let key = format!("{place}{key}");
+            let mut tag = TagKeyValue::builder().key(key).value(value).build();
             tag.value_display_name = name;
             tag
         });
@@ -150,7 +151,7 @@ fn allocation() -> impl Strategy<Value = AllocationInput> {
     let ledger = (account(), tags(), metadata());
     prop_oneof![
         3 => invoice.prop_map(|(id, external_id, tags, metadata)| {
-            let mut allocation = InvoiceAllocationInput::new(0);
+            let mut allocation = InvoiceAllocationInput::builder().amount(0).build();
             // Without either it would go nowhere.
             allocation.invoice_id = id.or(external_id.is_none().then_some(7)).map(Uuid::from_u128);
             allocation.invoice_external_id = external_id;
@@ -159,7 +160,10 @@ fn allocation() -> impl Strategy<Value = AllocationInput> {
             allocation.into()
         }),
         1 => ledger.prop_map(|(account, tags, metadata)| {
-            let mut allocation = LedgerAccountAllocationInput::new(account, 0);
+            let mut allocation = LedgerAccountAllocationInput::builder()
+                .account(account)
+                .amount(0)
+                .build();
             allocation.tags = tags;
             allocation.metadata = metadata;
             allocation.into()
@@ -218,7 +222,7 @@ fn refunds(amount: i64, paid_at: Timestamp) -> impl Strategy<Value = Vec<Dedicat
                 let (external_id, account, shares, _, single, since, fee, tags, metadata) = refund;
                 let lines: Vec<_> = parts(amount, &shares)
                     .into_iter()
-                    .map(RefundLineItemInput::new)
+                    .map(|amount| RefundLineItemInput::builder().amount(amount).build())
                     .collect();
                 let of_lines = lines.iter().map(|line| line.amount).sum();
                 DedicatedRefundInput {
@@ -235,10 +239,9 @@ fn refunds(amount: i64, paid_at: Timestamp) -> impl Strategy<Value = Vec<Dedicat
                         .map(|since| paid_at.checked_add(since.seconds()).unwrap().min(NOW)),
                     refund_processing_fee: fee,
                     refunded_payment_fees: fee.map(|fee| {
-                        vec![RefundedPaymentFeeInput::new(
-                            AccountIdentifier::stable_name("BANK_FEES".to_owned()),
-                            fee,
-                        )]
+                        let account = AccountIdentifier::stable_name("BANK_FEES".to_owned());
+                        let fee = RefundedPaymentFeeInput::builder().fee_amount(fee);
+                        vec![fee.account(account).build()]
                     }),
                     tags,
                     metadata,
@@ -281,17 +284,24 @@ fn payments() -> impl Strategy<Value = CreateInvoicePayment> {
                     let takes_processor =
                         !matches!(method, PaymentMethod::Cash | PaymentMethod::Check);
                     let redeems = method == PaymentMethod::CreditBalance;
-                    let mut payment =
-                        CreateInvoicePayment::new(paid_at, method, amount, allocations);
-                    payment.external_id = Some(external_id);
-                    payment.fee = fee.and_then(|_| cents.next());
-                    payment.additional_fees = Some(
+                    let fee = fee.and_then(|_| cents.next());
+                    let additional =
                         additional
                             .into_iter()
                             .zip(cents)
-                            .map(|((_, account), cents)| AdditionalFeeInput::new(account, cents))
-                            .collect(),
-                    );
+                            .map(|((_, account), cents)| {
+                                let fee = AdditionalFeeInput::builder().fee_amount(cents);
+                                fee.account(account).build()
+                            });
+                    let mut payment = CreateInvoicePayment::builder()
+                        .paid_at(paid_at)
+                        .method(method)
+                        .amount(amount)
+                        .invoice_payments(allocations)
+                        .external_id(external_id)
+                        .additional_fees(additional)
+                        .build();
+                    payment.fee = fee;
                     payment.processor = processor.filter(|_| takes_processor);
                     payment.payment_clearing_account_identifier = clearing;
                     payment.redemption_account = redemption.filter(|_| redeems);
@@ -454,7 +464,10 @@ const MISTAKES: &[(&str, Mistake)] = &[
             .sum();
         for part in [payment.amount - allocated, 1] {
             let account = AccountIdentifier::account_id(Uuid::nil());
-            let ledger = LedgerAccountAllocationInput::new(account, part);
+            let ledger = LedgerAccountAllocationInput::builder()
+                .account(account)
+                .amount(part)
+                .build();
             payment.invoice_payments.push(ledger.into());
         }
         one(Rule::AllocationsExceedAmount, "/invoice_payments")
@@ -486,7 +499,7 @@ const MISTAKES: &[(&str, Mistake)] = &[
     }),
     ("an invoice twice", |payment| {
         let (_, invoice) = last_invoice(payment)?;
-        let mut again = InvoiceAllocationInput::new(0);
+        let mut again = InvoiceAllocationInput::builder().amount(0).build();
         again.invoice_id = invoice.invoice_id;
         again.invoice_external_id = invoice.invoice_external_id.clone();
         let name = if again.invoice_id.is_some() {

@@ -237,6 +237,20 @@ impl<'a> Checker<'a> {
                 &child_pointer(pointer, "x-deprecated-values"),
             );
         }
+        for entry in schema.get("properties").map_or(&[][..], Node::entries) {
+            let Some(keeps) = entry.value.get("x-null-keeps") else {
+                continue;
+            };
+            let truth = |node: Option<&Node>| node.and_then(Node::truth) == Some(true);
+            if !truth(Some(keeps)) || !truth(entry.value.get("nullable")) || !role.patch {
+                let pointer = child_pointer(&child_pointer(pointer, "properties"), &entry.key)
+                    + "/x-null-keeps";
+                self.report(
+                    &pointer,
+                    "expected `true`, on a nullable property of an update: that null leaves it as it is",
+                );
+            }
+        }
     }
 
     fn deprecated_values(&mut self, schema: &Node, old_values: &Node, role: &Role, pointer: &str) {
@@ -832,6 +846,34 @@ mod tests {
                 "/CarrierName/x-deprecated-values: deprecated spellings in replies would be rewritten; list them in `enum`",
             ],
         );
+    }
+
+    #[test]
+    fn null_keeps_only_in_an_update() {
+        let sent_at = "        sent_at: {type: string, format: date-time, nullable: true, x-null-keeps: true}\n";
+        let note = "        note: {type: string, nullable: true}\n";
+        for (from, to, place) in [
+            (
+                sent_at,
+                sent_at.replace("nullable: true, ", ""),
+                "/UpdateParcel/properties/sent_at",
+            ),
+            (
+                sent_at,
+                sent_at.replace("keeps: true", "keeps: false"),
+                "/UpdateParcel/properties/sent_at",
+            ),
+            (
+                note,
+                note.replace("true}", "true, x-null-keeps: true}"),
+                "/LooseItem/properties/note",
+            ),
+        ] {
+            let mistake = format!(
+                "{place}/x-null-keeps: expected `true`, on a nullable property of an update: that null leaves it as it is"
+            );
+            expect(from, &to, &[&mistake]);
+        }
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(crate) struct Property<'a> {
     /// Its place in the list of required properties, if it is required.
     pub(crate) rank: Option<usize>,
     pub(crate) nullable: bool,
+    /// In an update, null leaves what is there instead of clearing it: `x-null-keeps`.
+    pub(crate) null_keeps: bool,
     /// Its schema.
     pub(crate) node: &'a Node,
 }
@@ -139,14 +141,12 @@ impl<'a> Model<'a> {
             self.collect(resolve(self.root, member), properties, required, depth + 1);
         }
         for entry in schema.get("properties").map_or(&[][..], Node::entries) {
+            let is = |key| entry.value.get(key).and_then(Node::truth) == Some(true);
             properties.push(Property {
                 name: &entry.key,
                 rank: None,
-                nullable: entry
-                    .value
-                    .get("nullable")
-                    .and_then(Node::truth)
-                    .unwrap_or(false),
+                nullable: is("nullable"),
+                null_keeps: is("x-null-keeps"),
                 node: &entry.value,
             });
         }

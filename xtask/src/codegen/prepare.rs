@@ -19,6 +19,7 @@ pub(crate) fn prepare(root: &mut Value, counts: &mut Counts) {
     );
     counts.add("drop_types_beside_all_of", drop_types_beside_all_of(root));
     counts.add("drop_constraints", drop_constraints(root));
+    counts.add("drop_extensions", drop_extensions(root));
     counts.add("drop_examples", drop_examples(root));
     // serde_json keeps keys in insertion order if any crate of the build asks for that.
     root.sort_all_objects();
@@ -187,6 +188,18 @@ pub(crate) fn drop_constraints(root: &mut Value) -> usize {
                 count += 1;
             }
         }
+    });
+    count
+}
+
+/// Drops extensions, which are read from the document itself: with anything beside it that it doesn't know, the generator
+/// no longer sees that a `date-time` is a timestamp. The count is of the extensions.
+pub(crate) fn drop_extensions(root: &mut Value) -> usize {
+    let mut count = 0;
+    for_each_schema(root, &mut |schema| {
+        let before = schema.len();
+        schema.retain(|key, _| !key.starts_with("x-"));
+        count += before - schema.len();
     });
     count
 }
@@ -393,6 +406,21 @@ mod tests {
         assert_eq!(drop_constraints(&mut document), 3);
         assert_eq!(
             document["components"]["schemas"]["SendParcel"]["properties"]["pattern"],
+            json!({"type": "string"})
+        );
+    }
+
+    #[test]
+    fn extensions_are_dropped_from_schemas_and_not_from_properties_of_that_name() {
+        let (text, _) = fixture::with(
+            "        labels:\n          type: array\n          items: {type: string}\n        destination",
+            "        x-label: {type: string, x-colour: red}\n        destination",
+        );
+        let mut document = yaml::parse(&text).unwrap().to_json();
+        // `x-deprecated-values` and `x-null-keeps` of the fixture itself, and `x-colour`.
+        assert_eq!(drop_extensions(&mut document), 3);
+        assert_eq!(
+            document["components"]["schemas"]["SendParcel"]["properties"]["x-label"],
             json!({"type": "string"})
         );
     }

@@ -105,6 +105,7 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
     let mut envelopes = BTreeSet::new();
     let mut error_codes = 0;
     let mut operations = 0;
+    let mut list_bodies = 0;
     for path in document["paths"].as_object().unwrap().values() {
         for (method, operation) in path
             .as_object()
@@ -115,6 +116,10 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
             operations += 1;
             requests.extend(references(&operation["parameters"]));
             let body = references(&operation["requestBody"]);
+            list_bodies += body
+                .iter()
+                .filter(|name| schemas[*name]["type"] == "array")
+                .count();
             if method == "patch" {
                 patches.extend(body.clone());
             }
@@ -244,8 +249,20 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
         // A discriminated member requires at least its discriminator.
         (
             "constructors",
-            count(&mut objects.into_iter().filter(|name| is(name, "required"))),
+            count(&mut objects.iter().copied().filter(|name| {
+                is(name, "required") && (members.contains(*name) || !requests.contains(*name))
+            })),
         ),
+        (
+            "builders",
+            count(
+                &mut objects
+                    .into_iter()
+                    .filter(|name| requests.contains(*name) && !members.contains(*name)),
+            ),
+        ),
+        ("slice_bodies", list_bodies),
+        ("drop_extensions", text.matches("x-").count()),
         ("drop_api_version_header", operations),
         ("drop_panicking_constructor", 1),
         ("drop_prelude", 1),
@@ -326,12 +343,13 @@ fn every_pass_changes_as_much_of_the_fixture_as_it_has_to() {
             ("inline_discriminated_members", 4),
             ("drop_types_beside_all_of", 7),
             ("drop_constraints", 1),
+            ("drop_extensions", 2),
             ("drop_examples", 0),
             ("split_types_module", 36),
             ("document_order", 5),
             ("optional_lists", 3),
-            ("three_state_fields", 14),
-            ("refuse_null", 5),
+            ("three_state_fields", 15),
+            ("refuse_null", 4),
             ("null_lists", 1),
             ("name_expected_values", 2),
             ("variant_docs", 10),
@@ -342,11 +360,13 @@ fn every_pass_changes_as_much_of_the_fixture_as_it_has_to() {
             ("derive_json_schema", 20),
             ("tolerant_envelopes", 2),
             ("guided_unions", 1),
-            ("constructors", 14),
+            ("constructors", 11),
+            ("builders", 4),
             ("drop_api_version_header", 3),
             ("drop_panicking_constructor", 1),
             ("drop_prelude", 1),
-            ("line_docs", 32),
+            ("slice_bodies", 0),
+            ("line_docs", 34),
             ("operation_index", 3),
             ("shapes", 9),
         ]
@@ -388,6 +408,18 @@ fn trouble_of_the_passes_names_the_schema() {
              destination:\n",
             "PlaceById",
             "a request uses it outside of the union PlaceIdentifier too, for which there is no shape",
+        ),
+        (
+            "        note: {type: string, nullable: true}\n",
+            "        build: {type: string, nullable: true}\n",
+            "LooseItem",
+            "its builder would have two functions `build`",
+        ),
+        (
+            "        sent_at: {type: string, format: date-time, nullable: true, x-null-keeps: true}\n",
+            "        sent_at: {type: string, nullable: true}\n        clear_sent_at: {type: boolean}\n",
+            "UpdateParcel",
+            "its builder would have two functions `clear_sent_at`",
         ),
         (
             "        note: {type: string, nullable: true}\n",
@@ -488,13 +520,8 @@ fn an_update_tells_absent_null_and_value_apart() {
     )]
     #[cfg_attr(feature = "schemars", schemars(with = "Carrier"))]
     pub carrier: ::std::option::Option<Carrier>,
-    #[serde(
-        skip_serializing_if = "::std::option::Option::is_none",
-        default,
-        deserialize_with = "crate::field::not_null"
-    )]
-    #[cfg_attr(feature = "schemars", schemars(with = "::jiff::Timestamp"))]
-    pub sent_at: ::std::option::Option<::jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "crate::Field::is_absent")]
+    pub sent_at: crate::Field<::jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "crate::Field::is_absent")]
     pub labels: crate::Field<::std::vec::Vec<::std::string::String>>,
     #[serde(
@@ -509,6 +536,185 @@ fn an_update_tells_absent_null_and_value_apart() {
     #[serde(default, skip_serializing_if = "crate::Field::is_absent")]
     pub metadata: crate::Field<Metadata>,
 }"#
+    );
+}
+
+#[test]
+fn the_setter_of_a_required_property_is_there_only_until_it_is_set() {
+    // The parameter isn't called as the type `Carrier`, which it would hide.
+    assert_eq!(
+        item(TYPES, "pub struct SendParcelBuilder"),
+        "pub struct SendParcelBuilder<Carrier_, Items, SentAt> {
+    external_id: ::std::option::Option<::std::string::String>,
+    carrier: Carrier_,
+    sent_at: SentAt,
+    items: Items,
+    labels: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    destination: ::std::option::Option<PlaceIdentifier>,
+    metadata: ::std::option::Option<Metadata>,
+}"
+    );
+    assert_eq!(
+        item(
+            TYPES,
+            "impl<Items, SentAt> SendParcelBuilder<missing::Carrier,"
+        ),
+        "impl<Items, SentAt> SendParcelBuilder<missing::Carrier, Items, SentAt> {
+    /// Sets `carrier`.
+    pub fn carrier(self, carrier: Carrier) -> SendParcelBuilder<Carrier, Items, SentAt> {
+        SendParcelBuilder {
+            external_id: self.external_id,
+            carrier,
+            sent_at: self.sent_at,
+            items: self.items,
+            labels: self.labels,
+            destination: self.destination,
+            metadata: self.metadata,
+        }
+    }
+}"
+    );
+    let built = item(
+        TYPES,
+        "impl<Carrier_, Items, SentAt> SendParcelBuilder<Carrier_, Items, SentAt>",
+    );
+    assert!(
+        built.ends_with(
+            "
+    /// Makes the [`SendParcel`].
+    pub fn build(self) -> SendParcel
+    where
+        Carrier_: crate::Given<Carrier>,
+        Items: crate::Given<::std::vec::Vec<Item>>,
+        SentAt: crate::Given<::jiff::Timestamp>,
+    {
+        SendParcel {
+            external_id: self.external_id,
+            carrier: self.carrier.given(),
+            sent_at: self.sent_at.given(),
+            items: self.items.given(),
+            labels: self.labels,
+            destination: self.destination,
+            metadata: self.metadata,
+        }
+    }
+}"
+        ),
+        "{built}"
+    );
+    let missing = item(TYPES, "pub mod missing");
+    for marker in ["Box", "Carrier", "Items", "SentAt", "Weight"] {
+        assert!(
+            missing.contains(&format!("pub struct {marker};")),
+            "{missing}"
+        );
+    }
+    // A type of replies has `new` instead, and no type has both.
+    let types = generate(fixture::PARCELS);
+    let types = contents(&types, TYPES);
+    assert!(!types.contains("ParcelReplyBuilder"), "{types}");
+    assert!(!item(TYPES, "impl SendParcel {").contains("fn new("));
+    assert!(item(TYPES, "impl ParcelReply {").contains("fn new("));
+}
+
+#[test]
+fn the_other_setters_take_values_and_clear_what_null_clears() {
+    let setters = item(TYPES, "impl UpdateParcelBuilder");
+    for setter in [
+        "    pub fn external_id(
+        mut self,
+        external_id: impl ::std::convert::Into<::std::string::String>,
+    ) -> Self {
+        self.external_id = crate::Field::Value(external_id.into());
+        self
+    }
+    /// Sends null for [`external_id`](Self::external_id).
+    pub fn clear_external_id(mut self) -> Self {
+        self.external_id = crate::Field::Null;
+        self
+    }
+    /// Sets `carrier`.
+    pub fn carrier(mut self, carrier: Carrier) -> Self {
+        self.carrier = ::std::option::Option::Some(carrier);
+        self
+    }
+    /// Sets `sent_at`.
+    pub fn sent_at(mut self, sent_at: ::jiff::Timestamp) -> Self {
+        self.sent_at = crate::Field::Value(sent_at);
+        self
+    }
+",
+        "    pub fn items(mut self, items: impl ::std::iter::IntoIterator<Item = Item>) -> Self {
+        self.items = ::std::option::Option::Some(items.into_iter().collect());
+        self
+    }
+",
+    ] {
+        assert!(setters.contains(setter), "{setter}\nin\n{setters}");
+    }
+    // Null keeps the one and is refused for the others.
+    for setter in ["clear_sent_at", "clear_carrier", "clear_items"] {
+        assert!(!setters.contains(setter), "{setters}");
+    }
+    // Where null isn't told from absent, there is nothing to clear.
+    assert!(!item(TYPES, "impl<Weight> LooseItemBuilder<Weight>").contains("clear_"));
+}
+
+#[test]
+fn a_property_may_be_a_word_of_rust() {
+    let (text, _) = fixture::with(
+        "      required: [weight]\n      properties:\n        weight: {type: integer, format: int64}\n        note",
+        "      required: [type, self]\n      properties:\n        self: {type: boolean}\n        type: {type: integer, \
+         format: int64}\n        weight: {type: integer, format: int64}\n        note",
+    );
+    let error = from_document("spec.yaml", &text).unwrap_err().to_string();
+    assert!(
+        error.contains("LooseItem: the code generated for this is not as expected: `self_` gives no type's name"),
+        "{error}"
+    );
+    let generated = generate(&text.replace("self", "move"));
+    let types = contents(&generated, TYPES);
+    assert!(
+        types.contains("pub struct LooseItemBuilder<Type, Move>")
+            && types.contains("/// Required: `type_`, `move_`.")
+            && types.contains("pub fn type_(self, type_: i64) -> LooseItemBuilder<i64, Move> {"),
+        "{types}"
+    );
+}
+
+#[test]
+fn the_example_of_a_builder_sets_what_is_required_and_one_thing_more() {
+    let docs = |start: &str| {
+        let types = generate(fixture::PARCELS);
+        let types = contents(&types, TYPES);
+        let end = types.find(start).expect("the builder is there");
+        let docs = &types[..end];
+        docs[docs.rfind("/// ```\n/// use").unwrap()..].to_owned()
+    };
+    assert!(
+        docs("#[derive(Clone, Debug)]\n#[must_use = \"a builder makes nothing until `build` is called\"]\npub struct SendParcelBuilder")
+            .contains(
+                "/// use layer_payments_types::{Carrier, SendParcel};
+///
+/// let send_parcel = SendParcel::builder()
+///     .carrier(Carrier::Train)
+///     .items([])
+///     .sent_at(\"2024-02-27T02:22:55Z\".parse()?)
+///     .external_id(\"text\")
+///     .build();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+"
+            )
+    );
+    assert!(docs("pub struct BoxedItemBuilder").contains(
+        "///     .box_(PlaceIdentifier::place_id(\"3a9c378e-dc02-4700-9158-f629d632a83b\".parse()?))\n"
+    ));
+    let update = docs("pub struct UpdateParcelBuilder");
+    assert!(
+        update.contains(
+            "///     .external_id(\"text\")\n///     .clear_metadata()\n///     .build();\n/// ```"
+        ),
+        "{update}"
     );
 }
 
@@ -619,6 +825,17 @@ fn no_request_carries_the_header_that_nobody_asked_for() {
     assert!(!client.contains("unwrap()"), "{client}");
     assert!(
         client.contains("use layer_payments_types as types;") && !client.contains("pub mod types")
+    );
+}
+
+#[test]
+fn a_body_that_is_a_list_is_taken_as_a_slice() {
+    let generated = generate(&fixture::payments());
+    let client = contents(&generated, CLIENT);
+    assert!(
+        client.contains("body: &'a [types::CreateInvoicePayment],")
+            && client.contains("body: &'a types::CreateInvoicePayment,"),
+        "{client}"
     );
 }
 

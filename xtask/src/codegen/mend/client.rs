@@ -2,7 +2,9 @@
 
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, ImplItem, Item, Pat, Stmt, parse_quote};
+use syn::{Expr, Fields, FnArg, ImplItem, Item, Pat, Stmt, Type, parse_quote};
+
+use super::syntax::held_by;
 
 /// Takes the module `types` out of the generated file and lets the rest refer to the types crate instead. The count is
 /// of the items moved.
@@ -97,6 +99,58 @@ pub(crate) fn drop_prelude(items: &mut Vec<Item>) -> usize {
     let before = items.len();
     items.retain(|item| !matches!(item, Item::Mod(item) if item.ident == "prelude"));
     before - items.len()
+}
+
+/// Lets a body that is a list be given as a slice. progenitor takes a reference to its type of the list, which owns the
+/// list, so that whoever has a slice would have to clone what is in it. The count is of the bodies.
+pub(crate) fn slice_bodies(items: &mut [Item], types: &[Item]) -> Result<usize, String> {
+    let mut count = 0;
+    for input in methods(items).flat_map(|method| method.sig.inputs.iter_mut()) {
+        let FnArg::Typed(parameter) = input else {
+            continue;
+        };
+        if !matches!(parameter.pat.as_ref(), Pat::Ident(pat) if pat.ident == "body") {
+            continue;
+        }
+        let Type::Reference(reference) = parameter.ty.as_mut() else {
+            return Err("a body isn't taken by reference".to_owned());
+        };
+        let Some(mut element) = list_element(&reference.elem, types).cloned() else {
+            continue;
+        };
+        QualifyLocalTypes.visit_type_mut(&mut element);
+        *reference.elem = parse_quote!([#element]);
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// `T` of a type of the module `types` that is nothing but a `Vec<T>`.
+fn list_element<'a>(ty: &Type, types: &'a [Item]) -> Option<&'a Type> {
+    let Type::Path(ty) = ty else { return None };
+    let name = &ty.path.segments.last()?.ident;
+    let list = types.iter().find_map(|item| match item {
+        Item::Struct(item) if item.ident == *name => Some(item),
+        _ => None,
+    })?;
+    match &list.fields {
+        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+            held_by("Vec", &fields.unnamed[0].ty)
+        }
+        _ => None,
+    }
+}
+
+/// Names types as the client does: those of the types crate start with `types::`.
+struct QualifyLocalTypes;
+
+impl VisitMut for QualifyLocalTypes {
+    fn visit_path_mut(&mut self, node: &mut syn::Path) {
+        visit_mut::visit_path_mut(self, node);
+        if node.get_ident().is_some() {
+            *node = parse_quote!(types::#node);
+        }
+    }
 }
 
 fn methods(items: &mut [Item]) -> impl Iterator<Item = &mut syn::ImplItemFn> {

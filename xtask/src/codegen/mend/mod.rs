@@ -3,6 +3,7 @@
 //! What progenitor can't say is mended in its syntax tree, never in its text: a pass says what it looks for, and fails
 //! if it isn't there, where a text patch would silently do nothing after an upgrade.
 
+pub(crate) mod builders;
 pub(crate) mod client;
 mod docs;
 mod syntax;
@@ -88,6 +89,7 @@ pub(crate) fn mend(
     );
     counts.add("guided_unions", types::guided_unions(&mut types, model)?);
     counts.add("constructors", types::constructors(&mut types, model)?);
+    counts.add("builders", builders::builders(&mut types, model)?);
 
     counts.add(
         "drop_api_version_header",
@@ -98,6 +100,7 @@ pub(crate) fn mend(
         client::drop_panicking_constructor(&mut client),
     );
     counts.add("drop_prelude", client::drop_prelude(&mut client));
+    counts.add("slice_bodies", client::slice_bodies(&mut client, &types)?);
 
     counts.add(
         "line_docs",
@@ -162,6 +165,47 @@ mod tests {
                 items, model
             )),
             "no variant for `BIKE`"
+        );
+    }
+
+    #[test]
+    fn bodies_become_slices_by_their_type_and_not_by_their_name() {
+        let types = syn::parse2::<syn::File>(quote! {
+            pub struct Parcels(pub ::std::vec::Vec<Parcel>);
+            pub struct Labels(pub ::std::vec::Vec<::std::string::String>);
+            pub struct Metadata(pub ::serde_json::Map<::std::string::String, Parcel>);
+            pub struct Parcel { pub items: ::std::vec::Vec<Parcel> }
+        });
+        let types = types.unwrap().items;
+        let mut client: Vec<Item> = vec![syn::parse_quote! {
+            impl Client {
+                fn one<'a>(&'a self, body: &'a types::Parcels, other: &'a types::Parcels) {}
+                fn two<'a>(&'a self, body: &'a types::Labels) {}
+                fn three<'a>(&'a self, body: &'a types::Metadata) {}
+                fn four<'a>(&'a self, body: &'a types::Parcel) {}
+                fn five<'a>(&'a self, id: i64) {}
+            }
+        }];
+        assert_eq!(client::slice_bodies(&mut client, &types), Ok(2));
+        let expected: Vec<Item> = vec![syn::parse_quote! {
+            impl Client {
+                fn one<'a>(&'a self, body: &'a [types::Parcel], other: &'a types::Parcels) {}
+                fn two<'a>(&'a self, body: &'a [::std::string::String]) {}
+                fn three<'a>(&'a self, body: &'a types::Metadata) {}
+                fn four<'a>(&'a self, body: &'a types::Parcel) {}
+                fn five<'a>(&'a self, id: i64) {}
+            }
+        }];
+        assert_eq!(client, expected);
+
+        let mut client: Vec<Item> = vec![syn::parse_quote! {
+            impl Client {
+                fn one(&self, body: types::Parcels) {}
+            }
+        }];
+        assert_eq!(
+            client::slice_bodies(&mut client, &types),
+            Err("a body isn't taken by reference".to_owned())
         );
     }
 

@@ -138,26 +138,17 @@ pub(crate) fn wire_name(attrs: &[Attribute], ident: &Ident) -> String {
     })
 }
 
-/// `T` of `Option<T>`, however the path to `Option` is written.
-pub(crate) fn option_inner(ty: &Type) -> Option<&Type> {
+/// `T` of `Option<T>`, if `holder` is `Option`, however the path to it is written.
+pub(crate) fn held_by<'a>(holder: &str, ty: &'a Type) -> Option<&'a Type> {
     let Type::Path(ty) = ty else { return None };
     let segment = ty.path.segments.last()?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
         return None;
     };
     match arguments.args.first()? {
-        GenericArgument::Type(inner) if segment.ident == "Option" => Some(inner),
+        GenericArgument::Type(inner) if segment.ident == holder => Some(inner),
         _ => None,
     }
-}
-
-/// Whether a type is a `Vec`.
-pub(crate) fn is_list(ty: &Type) -> bool {
-    let Type::Path(ty) = ty else { return false };
-    ty.path
-        .segments
-        .last()
-        .is_some_and(|segment| segment.ident == "Vec")
 }
 
 /// The text of a string literal.

@@ -16,7 +16,7 @@ use syn::{
 use super::super::model::Model;
 use super::Trouble;
 use super::syntax::{
-    derives, edit_match, enums, fallback, has_serde_word, is_list, is_plain, literal, option_inner,
+    derives, edit_match, enums, fallback, has_serde_word, held_by, is_plain, literal,
     pattern_texts, remove_derive, serde_metas, serde_text, set_serde_metas, structs, trait_impl,
     wire_name,
 };
@@ -86,7 +86,7 @@ pub(crate) fn three_state_fields(items: &mut [Item], model: &Model<'_>) -> Resul
                 .ok_or_else(|| {
                     Trouble::about(&item.ident, format!("no field for `{}`", property.name))
                 })?;
-            let inner = option_inner(&field.ty).ok_or_else(|| {
+            let inner = held_by("Option", &field.ty).ok_or_else(|| {
                 Trouble::about(&item.ident, format!("`{}` is not an Option", property.name))
             })?;
             field.ty = parse_quote!(crate::Field<#inner>);
@@ -121,7 +121,7 @@ pub(crate) fn refuse_null(items: &mut [Item], model: &Model<'_>) -> Result<usize
                 .ok_or_else(|| {
                     Trouble::about(&item.ident, format!("no field for `{}`", property.name))
                 })?;
-            let inner = option_inner(&field.ty).ok_or_else(|| {
+            let inner = held_by("Option", &field.ty).ok_or_else(|| {
                 Trouble::about(&item.ident, format!("`{}` is not an Option", property.name))
             })?;
             // The schema of the type without the `Option` is the one that doesn't take null.
@@ -157,7 +157,10 @@ pub(crate) fn null_lists(items: &mut [Item], model: &Model<'_>) -> usize {
             let is_required = properties
                 .iter()
                 .any(|p| p.name == property && p.rank.is_some() && !p.nullable);
-            if !is_required || !is_list(&field.ty) || (role.success && property == "data") {
+            if !is_required
+                || held_by("Vec", &field.ty).is_none()
+                || (role.success && property == "data")
+            {
                 continue;
             }
             let mut metas = serde_metas(&field.attrs);
@@ -477,13 +480,17 @@ pub(crate) fn distinctive<'a>(
         .map(|property| property.name)
 }
 
-/// Gives each struct with required fields a `new` that takes just those, in the order of the document's `required`, and
-/// each tagged variant a function that makes it. Structs of twenty fields are otherwise a burden to write, and a new
-/// optional property would break everybody who writes them. The count is of the functions.
+/// Gives each struct of replies with required fields a `new` that takes just those, in the order of the document's
+/// `required`, and each tagged variant a function that makes it. Structs of twenty fields are otherwise a burden to
+/// write, and a new optional property would break everybody who writes them. The structs of requests have builders
+/// instead. The count is of the functions.
 pub(crate) fn constructors(items: &mut Vec<Item>, model: &Model<'_>) -> Result<usize, Trouble> {
     let mut impls: Vec<Item> = Vec::new();
     let mut count = 0;
     for item in structs(items) {
+        if model.role(&item.ident.to_string()).request.is_some() {
+            continue;
+        }
         if let Some(function) = struct_constructor(item, model) {
             let name = &item.ident;
             impls.push(parse_quote!(impl #name { #function }));
@@ -606,7 +613,7 @@ pub(crate) fn has_json_schema(item: &Item) -> Option<&Ident> {
 }
 
 /// The field's name in JSON.
-fn field_name(field: &Field) -> String {
+pub(crate) fn field_name(field: &Field) -> String {
     field
         .ident
         .as_ref()
@@ -654,7 +661,7 @@ fn alternatives(values: &[String]) -> String {
     }
 }
 
-fn snake_case(name: &str) -> String {
+pub(crate) fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for letter in name.chars() {
         if letter.is_uppercase() && !snake.is_empty() {

@@ -6,7 +6,7 @@ use super::node::Node;
 
 /// The keywords of a schema that the page shows. A test holds the specifications against them.
 #[cfg(test)]
-pub(super) const KEYWORDS: [&str; 26] = [
+pub(super) const KEYWORDS: [&str; 27] = [
     "$ref",
     "additionalProperties",
     "allOf",
@@ -33,6 +33,7 @@ pub(super) const KEYWORDS: [&str; 26] = [
     "title",
     "type",
     "x-deprecated-values",
+    "x-null-keeps",
 ];
 
 /// Those that limit a value, each with what stands before and after it on the page.
@@ -526,6 +527,9 @@ impl<'a> Page<'a> {
         for (old, new) in schema.entries_of("x-deprecated-values") {
             let new = code(&plain(new));
             facts.push(format!("deprecated {}, now {new}", code(old)));
+        }
+        if schema.get("x-null-keeps").is_some() {
+            facts.push("null leaves it as it is".to_owned());
         }
         if let Some(discriminator) = schema.get("discriminator") {
             let mapping = discriminator.entries_of("mapping").iter();

@@ -11,12 +11,16 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// The proofs, each a test target of the tests crate that `cargo test` leaves out unless it is named, with what it shows.
-const PROOFS: [(&str, &str); 4] = [
+const PROOFS: [(&str, &str); 5] = [
     (
         "contract",
         "the server against the spec, by thousands of requests",
     ),
     ("crash", "what was acknowledged survives kill -9"),
+    (
+        "delivery",
+        "every payment lands once, through an API that fails",
+    ),
     ("hostile", "requests that are meant to do harm"),
     ("model", "every reply against the one that a model predicts"),
 ];

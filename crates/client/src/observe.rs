@@ -37,6 +37,13 @@ pub trait Observer: Send + Sync + 'static {
     fn attempt(&self, attempt: &Attempt<'_>);
 }
 
+/// So that the program can keep what it gives away.
+impl<T: Observer + ?Sized> Observer for Arc<T> {
+    fn attempt(&self, attempt: &Attempt<'_>) {
+        (**self).attempt(attempt);
+    }
+}
+
 /// What an attempt was and how it ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

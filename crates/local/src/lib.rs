@@ -65,8 +65,8 @@
 //!
 //! # Faults
 //!
-//! [`Layer::faults`] says what is to go wrong with the requests that follow. Here one reply is lost, after the payment was
-//! written:
+//! [`Layer::faults`] says what is to go wrong with the requests that follow. Here a reply is lost after the payment was
+//! written, and the client sends the payment again:
 //!
 //! ```
 //! use layer_payments_local::{FaultRule, Layer};
@@ -81,8 +81,9 @@
 //! let layer = Layer::start().await?;
 //! layer.faults([FaultRule::cut_after().on("record_invoice_payment").times(1)])?;
 //!
-//! let _ = layer.client().record(Unchecked(&payment)).await;
+//! let reply = layer.client().record(Unchecked(&payment)).await?;
 //!
+//! assert_eq!((reply.attempts(), reply.status()), (2, 200), "it was there already");
 //! assert_eq!(layer.faults_struck(), [1], "the fault took place");
 //! assert_eq!(layer.client().list().send().await?.data.len(), 1);
 //! layer.stop().await?;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use layer_payments_client::types::CreateInvoicePayment;
-use layer_payments_client::{Client, Unchecked};
+use layer_payments_client::{Client, RetryPolicy, Unchecked};
 use layer_payments_local::{DEFAULT_BUSINESS, Database, FaultRule, Layer, RateLimit};
 use serde_json::{Value, json};
 
@@ -33,6 +33,7 @@ async fn record(client: &Client, external_id: &str) -> Result<u16, layer_payment
 fn sending_once(layer: &Layer) -> Client {
     layer
         .client_builder()
+        .retry(RetryPolicy::never())
         .build()
         .expect("the settings are complete")
 }

@@ -136,8 +136,7 @@ impl Client {
         Error<types::ErrorReply>,
     > {
         let url = format!(
-            "{}/v1/businesses/{}/invoices/payments", self.baseurl, encode_path(&
-            business_id.to_string()),
+            "{}/v1/businesses/{}/invoices/payments", self.baseurl, business_id,
         );
         #[allow(unused_mut)]
         let mut request = self
@@ -183,13 +182,9 @@ impl Client {
         self.post(&result, &info).await?;
         let response = result?;
         match response.status().as_u16() {
-            200u16 => ResponseValue::from_response(response).await,
-            400u16..=499u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
-            500u16..=599u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
+            200u16 => self.decode(response),
+            400u16..=499u16 => Err(Error::ErrorResponse(self.decode(response)?)),
+            500u16..=599u16 => Err(Error::ErrorResponse(self.decode(response)?)),
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
@@ -212,8 +207,7 @@ impl Client {
         body: &'a types::CreateInvoicePayment,
     ) -> Result<ResponseValue<types::InvoicePaymentReply>, Error<types::ErrorReply>> {
         let url = format!(
-            "{}/v1/businesses/{}/invoices/payments", self.baseurl, encode_path(&
-            business_id.to_string()),
+            "{}/v1/businesses/{}/invoices/payments", self.baseurl, business_id,
         );
         #[allow(unused_mut)]
         let mut request = self
@@ -233,14 +227,10 @@ impl Client {
         self.post(&result, &info).await?;
         let response = result?;
         match response.status().as_u16() {
-            200u16 => ResponseValue::from_response(response).await,
-            201u16 => ResponseValue::from_response(response).await,
-            400u16..=499u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
-            500u16..=599u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
+            200u16 => self.decode(response),
+            201u16 => self.decode(response),
+            400u16..=499u16 => Err(Error::ErrorResponse(self.decode(response)?)),
+            500u16..=599u16 => Err(Error::ErrorResponse(self.decode(response)?)),
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
@@ -265,8 +255,7 @@ impl Client {
         Error<types::ErrorReply>,
     > {
         let url = format!(
-            "{}/v1/businesses/{}/invoices/payments/bulk", self.baseurl, encode_path(&
-            business_id.to_string()),
+            "{}/v1/businesses/{}/invoices/payments/bulk", self.baseurl, business_id,
         );
         #[allow(unused_mut)]
         let mut request = self
@@ -286,13 +275,9 @@ impl Client {
         self.post(&result, &info).await?;
         let response = result?;
         match response.status().as_u16() {
-            200u16 => ResponseValue::from_response(response).await,
-            400u16..=499u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
-            500u16..=599u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
+            200u16 => self.decode(response),
+            400u16..=499u16 => Err(Error::ErrorResponse(self.decode(response)?)),
+            500u16..=599u16 => Err(Error::ErrorResponse(self.decode(response)?)),
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
@@ -316,8 +301,8 @@ impl Client {
         body: &'a types::UpdateInvoicePayment,
     ) -> Result<ResponseValue<types::InvoicePaymentReply>, Error<types::ErrorReply>> {
         let url = format!(
-            "{}/v1/businesses/{}/invoices/payments/{}", self.baseurl, encode_path(&
-            business_id.to_string()), encode_path(& payment_id.to_string()),
+            "{}/v1/businesses/{}/invoices/payments/{}", self.baseurl, business_id,
+            payment_id,
         );
         #[allow(unused_mut)]
         let mut request = self
@@ -337,13 +322,9 @@ impl Client {
         self.post(&result, &info).await?;
         let response = result?;
         match response.status().as_u16() {
-            200u16 => ResponseValue::from_response(response).await,
-            400u16..=499u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
-            500u16..=599u16 => {
-                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
-            }
+            200u16 => self.decode(response),
+            400u16..=499u16 => Err(Error::ErrorResponse(self.decode(response)?)),
+            500u16..=599u16 => Err(Error::ErrorResponse(self.decode(response)?)),
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }

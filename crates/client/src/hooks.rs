@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo};
+use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo, ResponseValue};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Request, Response, ResponseBuilderExt as _, StatusCode};
+use reqwest::{Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
 
 use crate::generated;
 
@@ -71,6 +72,14 @@ impl Inner {
             .take()
     }
 
+    /// The body of the attempt's reply; empty where none arrived.
+    fn body(&self) -> Bytes {
+        let exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        exchange
+            .as_ref()
+            .map_or_else(Bytes::new, |exchange| exchange.body.clone())
+    }
+
     fn put_exchange(&self, exchange: Exchange) {
         *self.exchange.lock().unwrap_or_else(PoisonError::into_inner) = Some(exchange);
     }
@@ -89,27 +98,36 @@ impl ClientHooks<Inner> for generated::Client {
     async fn exec(&self, request: Request, _: &OperationInfo) -> reqwest::Result<Response> {
         let mut response = self.client().execute(request).await?;
         let status = response.status();
-        let url = response.url().clone();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         let end = read_body(&mut response, &mut body).await;
-        let body = Bytes::from(body);
-        let too_long = matches!(end, Ok(End::TooLong));
         self.inner().put_exchange(Exchange {
             status,
             headers,
-            body: body.clone(),
-            too_long,
+            body: Bytes::from(body),
+            too_long: matches!(end, Ok(End::TooLong)),
         });
         end?;
-        // The generated code looks at the status and the body alone; the headers wait in the
-        // exchange. The URL is only there because making a reply without one parses another.
-        let mut copy = http::Response::new(body);
-        *copy.status_mut() = status;
-        if let Some(extensions) = http::Response::builder().url(url).extensions_mut() {
-            std::mem::swap(copy.extensions_mut(), extensions);
+        Ok(response)
+    }
+}
+
+impl generated::Client {
+    /// Reads a reply from what [`exec`](ClientHooks::exec) left in the attempt's state. The generated
+    /// code calls this in place of progenitor's own function.
+    pub(crate) fn decode<T: DeserializeOwned, E>(
+        &self,
+        response: Response,
+    ) -> Result<ResponseValue<T>, Error<E>> {
+        let body = self.inner().body();
+        match serde_json::from_slice(&body) {
+            Ok(value) => Ok(ResponseValue::new(
+                value,
+                response.status(),
+                HeaderMap::new(),
+            )),
+            Err(cause) => Err(Error::InvalidResponsePayload(body, cause)),
         }
-        Ok(Response::from(copy))
     }
 }
 

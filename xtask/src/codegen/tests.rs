@@ -106,6 +106,8 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
     let mut error_codes = 0;
     let mut operations = 0;
     let mut list_bodies = 0;
+    let mut path_ids = 0;
+    let mut statuses = 0;
     for path in document["paths"].as_object().unwrap().values() {
         for (method, operation) in path
             .as_object()
@@ -114,6 +116,34 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
             .filter(|(key, _)| *key != "parameters")
         {
             operations += 1;
+            let of_path = path.get("parameters").and_then(Value::as_array);
+            let of_operation = operation.get("parameters").and_then(Value::as_array);
+            path_ids += of_path
+                .into_iter()
+                .chain(of_operation)
+                .flatten()
+                .map(|parameter| match parameter["$ref"].as_str() {
+                    Some(reference) => document.pointer(&reference[1..]).unwrap(),
+                    None => parameter,
+                })
+                .filter(|parameter| {
+                    parameter["in"] == "path" && parameter["schema"]["format"] == "uuid"
+                })
+                .count();
+            let codes: BTreeSet<String> = operation["responses"]
+                .as_object()
+                .unwrap()
+                .keys()
+                // Errors are told apart by their first digit alone.
+                .map(|code| {
+                    if code.starts_with('2') {
+                        code.clone()
+                    } else {
+                        code[..1].to_owned()
+                    }
+                })
+                .collect();
+            statuses += codes.len();
             requests.extend(references(&operation["parameters"]));
             let body = references(&operation["requestBody"]);
             list_bodies += body
@@ -262,6 +292,8 @@ fn expected_counts(text: &str) -> BTreeMap<&'static str, usize> {
             ),
         ),
         ("slice_bodies", list_bodies),
+        ("plain_path_ids", path_ids),
+        ("decode_replies", statuses),
         ("drop_extensions", text.matches("x-").count()),
         ("drop_api_version_header", operations),
         ("drop_panicking_constructor", 1),
@@ -366,6 +398,8 @@ fn every_pass_changes_as_much_of_the_fixture_as_it_has_to() {
             ("drop_panicking_constructor", 1),
             ("drop_prelude", 1),
             ("slice_bodies", 0),
+            ("plain_path_ids", 4),
+            ("decode_replies", 8),
             ("line_docs", 34),
             ("operation_index", 3),
             ("shapes", 9),

@@ -1,8 +1,9 @@
 //! Passes over the operations.
 
 use quote::ToTokens;
+use syn::punctuated::Punctuated;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, Fields, FnArg, ImplItem, Item, Pat, Stmt, Type, parse_quote};
+use syn::{Expr, Fields, FnArg, ImplItem, Item, Pat, Stmt, Token, Type, parse_quote};
 
 use super::syntax::held_by;
 
@@ -150,6 +151,108 @@ impl VisitMut for QualifyLocalTypes {
         if node.get_ident().is_some() {
             *node = parse_quote!(types::#node);
         }
+    }
+}
+
+/// Writes the ids of a path as they are. progenitor encodes whatever stands in a path, but a UUID has no character that
+/// would need it. The count is of the ids.
+pub(crate) fn plain_path_ids(items: &mut [Item]) -> Result<usize, String> {
+    let mut count = 0;
+    for method in methods(items) {
+        let ids: Vec<syn::Ident> = method
+            .sig
+            .inputs
+            .iter()
+            .filter_map(|input| match input {
+                FnArg::Typed(parameter) if is_uuid(&parameter.ty) => match parameter.pat.as_ref() {
+                    Pat::Ident(pat) => Some(pat.ident.clone()),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect();
+        let mut plain = PlainIds {
+            ids,
+            count: 0,
+            fault: None,
+        };
+        plain.visit_block_mut(&mut method.block);
+        if let Some(fault) = plain.fault {
+            return Err(format!("{}: {fault}", method.sig.ident));
+        }
+        count += plain.count;
+    }
+    Ok(count)
+}
+
+fn is_uuid(ty: &Type) -> bool {
+    let Type::Reference(reference) = ty else {
+        return false;
+    };
+    let Type::Path(ty) = reference.elem.as_ref() else {
+        return false;
+    };
+    ty.path
+        .segments
+        .last()
+        .is_some_and(|last| last.ident == "Uuid")
+}
+
+struct PlainIds {
+    ids: Vec<syn::Ident>,
+    count: usize,
+    fault: Option<String>,
+}
+
+impl VisitMut for PlainIds {
+    fn visit_macro_mut(&mut self, node: &mut syn::Macro) {
+        if !node.path.is_ident("format") {
+            return;
+        }
+        let arguments = node.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated);
+        let mut arguments = match arguments {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                self.fault = Some(format!("`format!` is used in a new way: {error}"));
+                return;
+            }
+        };
+        for argument in &mut arguments {
+            let id = self.ids.iter().find(|id| {
+                let encoded: Expr = parse_quote!(encode_path(&#id.to_string()));
+                *argument == encoded
+            });
+            if let Some(id) = id {
+                *argument = parse_quote!(#id);
+                self.count += 1;
+            }
+        }
+        node.tokens = arguments.to_token_stream();
+    }
+}
+
+/// Lets the hand-written half decode replies: it has read them already, with limits, and knows status and headers. What
+/// progenitor does would need a second reply made from the first. The count is of the statuses.
+pub(crate) fn decode_replies(items: &mut [Item]) -> usize {
+    let mut decode = DecodeReplies { count: 0 };
+    for method in methods(items) {
+        decode.visit_block_mut(&mut method.block);
+    }
+    decode.count
+}
+
+struct DecodeReplies {
+    count: usize,
+}
+
+impl VisitMut for DecodeReplies {
+    fn visit_expr_mut(&mut self, node: &mut Expr) {
+        let generated: Expr = parse_quote!(ResponseValue::from_response(response).await);
+        if *node == generated {
+            *node = parse_quote!(self.decode(response));
+            self.count += 1;
+        }
+        visit_mut::visit_expr_mut(self, node);
     }
 }
 

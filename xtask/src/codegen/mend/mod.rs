@@ -101,6 +101,8 @@ pub(crate) fn mend(
     );
     counts.add("drop_prelude", client::drop_prelude(&mut client));
     counts.add("slice_bodies", client::slice_bodies(&mut client, &types)?);
+    counts.add("plain_path_ids", client::plain_path_ids(&mut client)?);
+    counts.add("decode_replies", client::decode_replies(&mut client));
 
     counts.add(
         "line_docs",
@@ -207,6 +209,54 @@ mod tests {
             client::slice_bodies(&mut client, &types),
             Err("a body isn't taken by reference".to_owned())
         );
+    }
+
+    #[test]
+    fn ids_stand_in_a_path_as_they_are_and_text_is_encoded() {
+        let mut items: Vec<Item> = vec![syn::parse_quote! {
+            impl Client {
+                fn one<'a>(&'a self, id: &'a ::uuid::Uuid, name: &'a str) {
+                    let url = format!("{}/{}/{}", self.baseurl, encode_path(&id.to_string()), encode_path(&name.to_string()),);
+                }
+            }
+        }];
+        assert_eq!(client::plain_path_ids(&mut items), Ok(1));
+        let expected: Vec<Item> = vec![syn::parse_quote! {
+            impl Client {
+                fn one<'a>(&'a self, id: &'a ::uuid::Uuid, name: &'a str) {
+                    let url = format!("{}/{}/{}", self.baseurl, id, encode_path(&name.to_string()),);
+                }
+            }
+        }];
+        assert_eq!(items, expected);
+    }
+
+    #[test]
+    fn replies_are_decoded_by_the_hand_written_half() {
+        let mut items: Vec<Item> = vec![syn::parse_quote! {
+            impl Client {
+                async fn one(&self) {
+                    match status {
+                        200u16 => ResponseValue::from_response(response).await,
+                        400u16..=499u16 => Err(Error::ErrorResponse(ResponseValue::from_response(response).await?)),
+                        _ => Err(Error::UnexpectedResponse(response)),
+                    }
+                }
+            }
+        }];
+        assert_eq!(client::decode_replies(&mut items), 2);
+        let expected: Vec<Item> = vec![syn::parse_quote! {
+            impl Client {
+                async fn one(&self) {
+                    match status {
+                        200u16 => self.decode(response),
+                        400u16..=499u16 => Err(Error::ErrorResponse(self.decode(response)?)),
+                        _ => Err(Error::UnexpectedResponse(response)),
+                    }
+                }
+            }
+        }];
+        assert_eq!(items, expected);
     }
 
     #[test]

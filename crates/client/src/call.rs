@@ -237,7 +237,7 @@ impl Client {
         if shared.limiter.wait(deadline).await.is_err() {
             return (Err(Error::no_place(operation, shared.timeout)), None);
         }
-        let bearer = match tokio::time::timeout_at(deadline, shared.tokens.bearer()).await {
+        let bearer = match tokio::time::timeout_at(deadline, shared.tokens.bearer(deadline)).await {
             Ok(Ok(bearer)) => bearer,
             Ok(Err(fault)) => return (Err(Error::no_token(operation, fault)), None),
             Err(_) => return (Err(Error::token_too_late(operation, shared.timeout)), None),

@@ -460,7 +460,7 @@ impl Builder {
             user_agent,
             timeout: self.timeout,
             attempt_timeout: self.attempt_timeout,
-            connect_timeout,
+            connect_timeout: self.http_client.is_none().then_some(connect_timeout),
             retry: self.retry,
             budget: Budget::new(),
             limiter,

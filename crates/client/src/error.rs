@@ -150,10 +150,10 @@ impl Error {
     ) -> Error {
         let timeout = source.is_timeout();
         let (kind, message) = if source.is_connect() {
-            let limit = if timeout {
-                format!(" within {:?}", limits.connect_timeout)
-            } else {
-                String::new()
+            let limit = match limits.connect_timeout {
+                Some(limit) if timeout => format!(" within {limit:?}"),
+                None if timeout => " in time".to_owned(),
+                _ => String::new(),
             };
             (
                 Kind::Connect { timeout },
@@ -582,7 +582,8 @@ impl StdError for Error {
 pub(crate) struct Limits<'a> {
     pub(crate) base_url: &'a str,
     pub(crate) timeout: Duration,
-    pub(crate) connect_timeout: Duration,
+    /// None where it's the matter of an HTTP client that the caller made.
+    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) token: &'a Token,
 }
 

@@ -6,3 +6,5 @@ mod failures;
 mod lists;
 mod settings;
 mod support;
+mod tokens;
+mod watching;

@@ -122,23 +122,25 @@ pub(crate) async fn raw_server(reply: impl Into<Vec<u8>>, then: Then) -> String 
 }
 
 /// Reads a request to the end of its body, so that closing the connection afterwards is no reset.
-async fn read_request(stream: &mut TcpStream) {
+/// Gives its head, with the line break after the last header.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-            let length = head
+            let head = String::from_utf8_lossy(&bytes[..end + 2]).into_owned();
+            let lower = head.to_ascii_lowercase();
+            let length = lower
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.map_or(0, |length| length.trim().parse().expect("a length"));
             if bytes.len() >= end + 4 + length {
-                return;
+                return head;
             }
         }
         let count = stream.read(&mut buffer).await.expect("the client writes");
         if count == 0 {
-            return;
+            return String::from_utf8_lossy(&bytes).into_owned();
         }
         bytes.extend_from_slice(&buffer[..count]);
     }

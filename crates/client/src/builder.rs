@@ -374,7 +374,9 @@ impl Builder {
     /// as certificates. The time limits of calls and attempts hold for it too; proxy, connect
     /// timeout and redirects are its own matter, and it should follow none
     /// ([`reqwest::redirect::Policy::none`]), since a redirected write becomes a read or reaches a
-    /// host that nobody chose.
+    /// host that nobody chose. Nor should it be made with
+    /// [`connection_verbose`](reqwest::ClientBuilder::connection_verbose), which writes whole
+    /// requests into the log, tokens and payments included.
     pub fn http_client(mut self, client: reqwest::Client) -> Builder {
         self.http_client = Some(client);
         self

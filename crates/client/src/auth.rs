@@ -458,6 +458,17 @@ impl Tokens {
         }
     }
 
+    /// The token in hand if another call had a new one meanwhile, or else the given one.
+    pub(crate) fn newest(&self, given: Arc<Bearer>) -> Arc<Bearer> {
+        match self {
+            Tokens::Fixed(_) => given,
+            Tokens::Renewed(renewed) => match &renewed.state().held {
+                Some(held) => Arc::clone(&held.bearer),
+                None => given,
+            },
+        }
+    }
+
     /// Takes note that the API refused a token. Tells whether another one can be had.
     pub(crate) fn refuse(&self, refused: &Arc<Bearer>) -> bool {
         match self {
@@ -914,6 +925,11 @@ mod tests {
         assert!(tokens.refuse(&first));
         assert_eq!(next(&tokens).await, token("2"));
         assert_eq!(count(&asked), 2);
+        // Nor does a call use the old one that had it before and left later.
+        let newest = tokens.newest(Arc::clone(&first));
+        assert_eq!(&*newest.token.0, "2");
+        assert!(tokens.refuse(&newest));
+        assert!(Arc::ptr_eq(&tokens.newest(Arc::clone(&first)), &first));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! One call from its start to its end: a place in the row, a token, an attempt, and what follows
+//! One call from its start to its end: a token, a place in the row, an attempt, and what follows
 //! from what became of it.
 
 use std::sync::Arc;
@@ -234,14 +234,17 @@ impl Client {
         F: Future<Output = Generated<T>>,
     {
         let shared = self.shared();
-        if shared.limiter.wait(deadline).await.is_err() {
-            return (Err(Error::no_place(operation, shared.timeout)), None);
-        }
+        // The place comes after the token: calls that had their places and then waited for the same
+        // token would leave all at once.
         let bearer = match tokio::time::timeout_at(deadline, shared.tokens.bearer(deadline)).await {
             Ok(Ok(bearer)) => bearer,
             Ok(Err(fault)) => return (Err(Error::no_token(operation, fault)), None),
             Err(_) => return (Err(Error::token_too_late(operation, shared.timeout)), None),
         };
+        if shared.limiter.wait(deadline).await.is_err() {
+            return (Err(Error::no_place(operation, shared.timeout)), None);
+        }
+        let bearer = shared.tokens.newest(bearer);
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = left.min(shared.attempt_timeout);
         let inner = Inner::new(bearer.header.clone(), shared.user_agent.clone(), timeout);

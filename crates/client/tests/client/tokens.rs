@@ -5,11 +5,12 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use layer_payments_client::reqwest::Url;
 use layer_payments_client::{
-    Builder, Client, ClientCredentials, Environment, Error, IssuedToken, RetryPolicy, Unchecked,
+    Builder, Client, ClientCredentials, Environment, Error, IssuedToken, RateLimiter, RetryPolicy,
+    Unchecked,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -677,4 +678,32 @@ async fn the_error_of_a_source_of_ones_own_is_among_the_causes() {
     // It gives a token now, which the API refuses, and another one.
     assert_eq!(record(&client).await.expect("renewed"), 2);
     assert_eq!(asked.load(Ordering::Relaxed), 5);
+}
+
+#[tokio::test]
+async fn calls_that_waited_for_a_token_do_not_leave_all_at_once() {
+    let api = api().await;
+    let wait = Duration::from_secs(1);
+    let slow = builder(&api.uri(), &api.uri()).token_source(move || async move {
+        tokio::time::sleep(wait).await;
+        Ok::<_, fmt::Error>(IssuedToken::new(nth_token(1)))
+    });
+    // Nine places a second, and no burst.
+    let slow = slow.rate_limiter(RateLimiter::per_second(10));
+    let client = slow.build().expect("right settings");
+    let start = Instant::now();
+    let calls: Vec<_> = (0..5)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { record(&client).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.expect("it ends").expect("it has a token");
+    }
+    assert!(
+        start.elapsed() >= wait + Duration::from_millis(4 * 111),
+        "{:?}",
+        start.elapsed()
+    );
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::auth::Bearer;
 use crate::client::Client;
-use crate::error::{Error, Limits};
+use crate::error::{Error, Limits, Past};
 use crate::generated;
 use crate::hooks::Inner;
 use crate::observe::{Attempt, millis};
@@ -140,9 +140,7 @@ impl Client {
         let deadline = Instant::now() + shared.timeout;
         let mut number = 0;
         let mut is_renewed = false;
-        // Whether an attempt that failed may have done its work all the same. What becomes of the
-        // attempts after it doesn't change that.
-        let mut may_have_happened = false;
+        let mut past = Past::default();
         loop {
             number += 1;
             let started = Instant::now();
@@ -169,10 +167,10 @@ impl Client {
             if let Some(headers) = error.headers() {
                 self.heed(headers);
             }
-            may_have_happened |= error.is_outcome_unknown();
-            error =
-                call.tell(error)
-                    .after(number, may_have_happened, call.subject(), &shared.retry);
+            past.add(&error);
+            error = call
+                .tell(error)
+                .after(number, past, call.subject(), &shared.retry);
             let with_new_token = error.is_unauthorized()
                 && !is_renewed
                 && bearer.is_some_and(|bearer| shared.tokens.refuse(&bearer));

@@ -707,3 +707,23 @@ async fn calls_that_waited_for_a_token_do_not_leave_all_at_once() {
         start.elapsed()
     );
 }
+
+#[tokio::test]
+async fn a_call_that_was_sent_does_not_say_that_nothing_was() {
+    let api = api_refusing(1).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let builder = builder(&api.uri(), &api.uri()).token_source(move || {
+        let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            is_first
+                .then(|| IssuedToken::new(nth_token(1)))
+                .ok_or("sealed")
+        }
+    });
+    let error = failure(&builder.build().expect("right settings")).await;
+    assert!(error.is_token() && !error.is_outcome_unknown());
+    assert_eq!(
+        error.to_string(),
+        "record_invoice_payment: no access token: sealed, after 2 attempts"
+    );
+}

@@ -448,8 +448,14 @@ impl Builder {
                 })?
             }
         };
-        let tokens = self.tokens(&user_agent)?;
-        let http = self.http(is_loopback(&base_url))?;
+        let is_local = is_loopback(&base_url);
+        let http = self.http(is_local)?;
+        // One HTTP client does for both servers, unless only one of them is on this machine.
+        let http_for = |url: &Url| match is_loopback(url) == is_local {
+            true => Ok(http.clone()),
+            false => self.http(!is_local),
+        };
+        let tokens = self.tokens(&user_agent, http_for)?;
         let limiter = self.limiter.unwrap_or_else(|| {
             let rate = self.environment.and_then(Environment::rate_limit);
             rate.map_or_else(RateLimiter::unlimited, RateLimiter::per_second)
@@ -472,7 +478,11 @@ impl Builder {
     }
 
     /// Where the client's tokens come from.
-    fn tokens(&self, user_agent: &HeaderValue) -> Result<Tokens, Error> {
+    fn tokens(
+        &self,
+        user_agent: &HeaderValue,
+        http_for: impl Fn(&Url) -> Result<reqwest::Client, Error>,
+    ) -> Result<Tokens, Error> {
         match &self.authority {
             None => Err(Setting::Token
                 .error("isn't given; call `token`, `credentials` or `token_source`".to_owned())),
@@ -508,7 +518,7 @@ impl Builder {
                     let scope = self.environment.and_then(Environment::scope);
                     scope.map(str::to_owned)
                 });
-                let http = self.http(is_loopback(&url))?;
+                let http = http_for(&url)?;
                 Ok(Tokens::renewed(Source::oauth(
                     http,
                     credentials.clone(),

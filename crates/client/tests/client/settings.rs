@@ -191,7 +191,8 @@ fn times_and_names_are_checked() {
     );
     let complete = || builder().base_url("http://localhost");
     let day = Duration::from_secs(24 * 60 * 60);
-    let settings: [(&str, fn(Builder, Duration) -> Builder); 3] = [
+    type Set = fn(Builder, Duration) -> Builder;
+    let settings: [(&str, Set); 3] = [
         ("timeout", Builder::timeout),
         ("attempt_timeout", Builder::attempt_timeout),
         ("connect_timeout", Builder::connect_timeout),
@@ -947,7 +948,8 @@ fn variables_that_do_not_go_together_are_named() {
     let token = ("LAYER_TOKEN", TOKEN);
     let token_url = ("LAYER_TOKEN_URL", "http://localhost/token");
     let empty = ("LAYER_TOKEN", "");
-    let cases: [(&[(&str, &str)], &str, &str, &str); 13] = [
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Variables<'_>, &str, &str, &str); 13] = [
         (
             &[token, id],
             "token",

@@ -535,7 +535,7 @@ async fn the_time_of_a_call_holds_while_it_waits_for_a_token() {
     let of_a_server = hasty(builder(&api.uri(), &authority));
     let of_a_source = hasty(
         builder(&api.uri(), &authority)
-            .token_source(|| std::future::pending::<Result<IssuedToken, fmt::Error>>()),
+            .token_source(std::future::pending::<Result<IssuedToken, fmt::Error>>),
     );
     for client in [of_a_server, of_a_source] {
         let error = failure(&client).await;

@@ -548,9 +548,12 @@ struct Told {
     is_last: bool,
 }
 
-/// Keeps what it's told, with the latency and the wait that follows.
+/// What an observer was told, with the latency and the wait that follows.
+type Note = (Told, Duration, Option<Duration>);
+
+/// Keeps what it's told.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<(Told, Duration, Option<Duration>)>>>);
+struct Notes(Arc<Mutex<Vec<Note>>>);
 
 impl Observer for Notes {
     fn attempt(&self, attempt: &Attempt<'_>) {
@@ -571,7 +574,7 @@ impl Observer for Notes {
 
 impl Notes {
     /// What was told since the last time.
-    fn take(&self) -> Vec<(Told, Duration, Option<Duration>)> {
+    fn take(&self) -> Vec<Note> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -595,15 +598,12 @@ async fn an_observer_is_told_of_each_attempt() {
         .await
         .expect("it succeeds");
     let elapsed = start.elapsed();
-    let (told, latencies, waits): (Vec<_>, Vec<_>, Vec<_>) = {
-        let mut all = (Vec::new(), Vec::new(), Vec::new());
-        for (told, latency, wait) in notes.take() {
-            all.0.push(told);
-            all.1.push(latency);
-            all.2.push(wait);
-        }
-        all
-    };
+    let (mut told, mut latencies, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    for (attempt, latency, wait) in notes.take() {
+        told.push(attempt);
+        latencies.push(latency);
+        waits.push(wait);
+    }
     let attempt = |number: u32, status: u16, request_id: &str| Told {
         operation: Operation::RecordInvoicePayment,
         number,

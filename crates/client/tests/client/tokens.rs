@@ -727,3 +727,15 @@ async fn a_call_that_was_sent_does_not_say_that_nothing_was() {
         "record_invoice_payment: no access token: sealed, after 2 attempts"
     );
 }
+
+#[tokio::test]
+async fn a_call_that_waits_for_its_place_leaves_with_the_newest_token() {
+    let (api, authority) = (api_refusing(1).await, good_authority().await);
+    let builder = builder(&api.uri(), &authority.uri());
+    // The second place is a second after the first, in which the first call has its token renewed.
+    let builder = builder.rate_limiter(RateLimiter::per_second(1));
+    let client = builder.build().expect("right settings");
+    let (first, second) = tokio::join!(record(&client), record(&client));
+    let attempts = [first, second].map(|call| call.expect("renewed"));
+    assert_eq!(attempts, [2, 1]);
+}

@@ -11,11 +11,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, HeaderValue, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT};
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::builder::shown_url;
 use crate::error::one_line;
 
 /// How long before its end a token is renewed: a quarter of its life, and this at most. Layer's
@@ -26,10 +27,12 @@ const MAX_RENEWAL_LEAD: Duration = Duration::from_secs(300);
 /// twentieth of its life, and this at most.
 const MAX_EXPIRY_LEAD: Duration = Duration::from_secs(10);
 
-/// How long a renewal may hold up a call whose token is still good.
+/// How long a renewal may hold up a call whose token is still good: half of what is left of the
+/// call's time, since it has to be made as well, and this at most.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long after a failed renewal the next one is tried, while the token in hand is still good.
+/// How long after a renewal that gave nothing the next one is tried, while the token in hand is
+/// still good.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest answer of an authorization server that is read, in bytes.
@@ -150,17 +153,23 @@ impl ClientCredentials {
         self
     }
 
-    /// What's wrong with the id or the secret, if anything.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let is_graphic = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    /// What's wrong with the id.
+    pub(crate) fn fault_of_id(&self) -> Option<&'static str> {
         if self.id.is_empty() {
-            Some("have an empty id")
+            Some("is empty")
         } else if !is_graphic(&self.id) || self.id.contains(':') {
-            Some("have an id with a colon, a blank or another character that can't be sent")
-        } else if self.secret.0.is_empty() {
-            Some("have an empty secret")
+            Some("holds a colon, a blank or another character that can't be sent")
+        } else {
+            None
+        }
+    }
+
+    /// What's wrong with the secret.
+    pub(crate) fn fault_of_secret(&self) -> Option<&'static str> {
+        if self.secret.0.is_empty() {
+            Some("is empty")
         } else if !is_graphic(&self.secret.0) {
-            Some("have a secret with a blank, a line break or another character that can't be sent")
+            Some("holds a blank, a line break or another character that can't be sent")
         } else {
             None
         }
@@ -173,9 +182,14 @@ impl fmt::Debug for ClientCredentials {
             .field("id", &self.id)
             .field("secret", &"[redacted]")
             .field("scope", &self.scope)
-            .field("token_url", &self.token_url)
+            .field("token_url", &self.token_url.as_deref().map(shown_url))
             .finish()
     }
+}
+
+/// Whether the text has visible ASCII characters only.
+fn is_graphic(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A token together with the header that carries it.
@@ -192,7 +206,7 @@ impl Bearer {
             Err("is empty")
         } else if token.0.contains(' ') {
             Err("holds a space")
-        } else if !token.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+        } else if !is_graphic(&token.0) {
             Err("holds a line break or another character that a token can't have")
         } else if let Ok(mut header) = HeaderValue::try_from(format!("Bearer {}", token.0)) {
             header.set_sensitive(true);
@@ -347,7 +361,7 @@ impl Grant {
         if let Some(kind) = answer.get("token_type").and_then(Value::as_str)
             && !kind.eq_ignore_ascii_case("bearer")
         {
-            let kind = one_line(kind, SHOWN_CHARS);
+            let kind = self.shown(kind);
             return Err(self.fault(
                 &format!("gave a token of the type {kind:?}, but Layer's are `Bearer`"),
                 false,
@@ -373,7 +387,7 @@ impl Grant {
         }
         for name in ["error", "error_description"] {
             if let Some(text) = answer.get(name).and_then(Value::as_str) {
-                message.push_str(&format!(": {}", one_line(text, SHOWN_CHARS)));
+                message.push_str(&format!(": {}", self.shown(text)));
             }
         }
         let is_transient = status.is_server_error()
@@ -399,12 +413,25 @@ impl Grant {
     }
 
     fn fault(&self, message: &str, is_transient: bool) -> TokenFault {
-        let message = format!("{} {message}", self.url);
         TokenFault {
             is_transient,
-            // An authorization server may repeat what it was sent.
-            ..TokenFault::lasting(self.credentials.secret.redact(message))
+            ..TokenFault::lasting(format!("{} {message}", self.url))
         }
+    }
+
+    /// What the server said, as part of one line. It may repeat what it was sent, so the secret is
+    /// taken out, as it is and as it was sent, before a cut could leave a part of it.
+    fn shown(&self, text: &str) -> String {
+        let ClientCredentials { id, secret, .. } = &self.credentials;
+        let mut text = secret.redact(text.to_owned());
+        let request = self.http.post(self.url.clone());
+        if let Ok(sent) = request.basic_auth(id, Some(&*secret.0)).build()
+            && let Some(header) = sent.headers().get(AUTHORIZATION)
+            && let Some(("Basic", encoded)) = header.to_str().ok().and_then(|it| it.split_once(' '))
+        {
+            text = Token::new(encoded).redact(text);
+        }
+        one_line(&text, SHOWN_CHARS)
     }
 }
 
@@ -425,11 +452,23 @@ impl Tokens {
         }))
     }
 
-    /// The token to send.
-    pub(crate) async fn bearer(&self) -> Result<Arc<Bearer>, TokenFault> {
+    /// The token to send, for a call that ends at `deadline`. Whoever calls this gives up then: it
+    /// waits beyond it where there is no token and the source is slow.
+    pub(crate) async fn bearer(&self, deadline: Instant) -> Result<Arc<Bearer>, TokenFault> {
         match self {
             Tokens::Fixed(bearer) => Ok(Arc::clone(bearer)),
-            Tokens::Renewed(renewed) => renewed.bearer().await,
+            Tokens::Renewed(renewed) => renewed.bearer(deadline).await,
+        }
+    }
+
+    /// The token in hand if another call had a new one meanwhile, or else the given one.
+    pub(crate) fn newest(&self, given: Arc<Bearer>) -> Arc<Bearer> {
+        match self {
+            Tokens::Fixed(_) => given,
+            Tokens::Renewed(renewed) => match &renewed.state().held {
+                Some(held) => Arc::clone(&held.bearer),
+                None => given,
+            },
         }
     }
 
@@ -513,53 +552,72 @@ impl Renewed {
         }
     }
 
-    async fn bearer(&self) -> Result<Arc<Bearer>, TokenFault> {
+    async fn bearer(&self, deadline: Instant) -> Result<Arc<Bearer>, TokenFault> {
         match self.standing() {
-            Standing::Good(bearer) => Ok(bearer),
-            Standing::Due(bearer) => Ok(self.renew_ahead(bearer).await),
-            Standing::None => {
-                let answers = self.state().answers;
-                let _asking = self.asking.lock().await;
-                if let Standing::Good(bearer) | Standing::Due(bearer) = self.standing() {
+            Standing::Good(bearer) => return Ok(bearer),
+            Standing::Due(bearer) => {
+                let Ok(_asking) = self.asking.try_lock() else {
+                    return Ok(bearer);
+                };
+                if let Some(bearer) = self.renew_ahead(deadline).await {
                     return Ok(bearer);
                 }
-                {
-                    // Whoever had to wait for another call's question takes its answer, so that a
-                    // server in trouble isn't asked by each of a thousand calls in turn.
-                    let state = self.state();
-                    if state.answers != answers
-                        && let Some(failure) = &state.failure
-                    {
-                        return Err(failure.clone());
-                    }
+            }
+            Standing::None => {}
+        }
+        let answers = self.state().answers;
+        let _asking = self.asking.lock().await;
+        if let Standing::Good(bearer) | Standing::Due(bearer) = self.standing() {
+            return Ok(bearer);
+        }
+        {
+            // Whoever had to wait for another call's question takes its answer, so that a server in
+            // trouble isn't asked by each of a thousand calls in turn, nor one whose tokens have
+            // no life worth speaking of.
+            let state = self.state();
+            if state.answers != answers {
+                if let Some(failure) = &state.failure {
+                    return Err(failure.clone());
                 }
-                self.ask().await
+                if let Some(held) = &state.held {
+                    return Ok(Arc::clone(&held.bearer));
+                }
             }
         }
+        self.ask().await
     }
 
-    /// Renews a token that is still good, unless another call does so already. Where that fails the
-    /// old one serves.
-    async fn renew_ahead(&self, good: Arc<Bearer>) -> Arc<Bearer> {
-        let Ok(_asking) = self.asking.try_lock() else {
-            return good;
-        };
+    /// Renews a token that is still good. Where that gives nothing the old one serves, as long as it
+    /// is good. Only for who holds `asking`.
+    async fn renew_ahead(&self, deadline: Instant) -> Option<Arc<Bearer>> {
         if let Standing::Good(bearer) = self.standing() {
-            return bearer;
+            return Some(bearer);
         }
-        let fault = match tokio::time::timeout(RENEWAL_PATIENCE, self.ask()).await {
-            Ok(Ok(bearer)) => return bearer,
+        let now = Instant::now();
+        // Said before it's asked: should the call be dropped meanwhile, the next one isn't held up
+        // by the same hanging source at once.
+        self.renew_again_at(now + RENEWAL_PAUSE);
+        let patience = RENEWAL_PATIENCE.min(deadline.saturating_duration_since(now) / 2);
+        let fault = match tokio::time::timeout(patience, self.ask()).await {
+            Ok(Ok(bearer)) => return Some(bearer),
             Ok(Err(fault)) => fault.message,
-            Err(_) => format!("no answer within {RENEWAL_PATIENCE:?}"),
+            Err(_) => format!("no answer within {patience:?}"),
         };
         tracing::warn!(
             fault,
             "the access token couldn't be renewed ahead of its end"
         );
-        if let Some(held) = &mut self.state().held {
-            held.renew_at = Some(Instant::now() + RENEWAL_PAUSE);
+        self.renew_again_at(Instant::now() + RENEWAL_PAUSE);
+        match self.standing() {
+            Standing::Good(bearer) | Standing::Due(bearer) => Some(bearer),
+            Standing::None => None,
         }
-        good
+    }
+
+    fn renew_again_at(&self, time: Instant) {
+        if let Some(held) = &mut self.state().held {
+            held.renew_at = Some(time);
+        }
     }
 
     /// Asks the source, and keeps its answer.
@@ -594,6 +652,347 @@ impl Renewed {
                 state.failure = Some(fault.clone());
                 Err(fault)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn far() -> Instant {
+        Instant::now() + secs(1_000_000)
+    }
+
+    /// Tokens of a source that is told the number of each question, and the count of questions.
+    fn tokens<R>(issue: impl Fn(usize) -> R + Send + Sync + 'static) -> (Tokens, Arc<AtomicUsize>)
+    where
+        R: Future<Output = Result<IssuedToken, &'static str>> + Send + 'static,
+    {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let source = Source::new(move || issue(count.fetch_add(1, Ordering::Relaxed) + 1));
+        (Tokens::renewed(source), asked)
+    }
+
+    /// Tokens named by the number of their question, with this life, each had after this delay.
+    fn numbered(lifetime: Duration, delay: Duration) -> (Tokens, Arc<AtomicUsize>) {
+        tokens(move |number| async move {
+            sleep(delay).await;
+            Ok(IssuedToken::new(number.to_string()).expires_in(lifetime))
+        })
+    }
+
+    fn count(asked: &AtomicUsize) -> usize {
+        asked.load(Ordering::Relaxed)
+    }
+
+    /// The token's text, or what is wrong.
+    async fn next(tokens: &Tokens) -> Result<String, String> {
+        match tokens.bearer(far()).await {
+            Ok(bearer) => Ok(bearer.token.0.to_string()),
+            Err(fault) => Err(fault.message),
+        }
+    }
+
+    fn token(text: &str) -> Result<String, String> {
+        Ok(text.to_owned())
+    }
+
+    /// What so many calls get that come at the same time, and after how long.
+    async fn crowd(tokens: &Tokens, calls: usize) -> Vec<(Result<String, String>, Duration)> {
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..calls)
+            .map(|_| {
+                let tokens = tokens.clone();
+                tokio::spawn(async move { (next(&tokens).await, start.elapsed()) })
+            })
+            .collect();
+        let mut gotten = Vec::new();
+        for task in tasks {
+            gotten.push(task.await.expect("the call ends"));
+        }
+        gotten
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_renewed_a_quarter_of_its_life_but_at_most_five_minutes_ahead() {
+        for (lifetime, renewed_after) in [
+            (HOUR, secs(3_300)),
+            (secs(1_200), secs(900)),
+            (secs(40), secs(30)),
+            (Duration::from_millis(40), Duration::from_millis(30)),
+        ] {
+            let (tokens, asked) = numbered(lifetime, Duration::ZERO);
+            for _ in 0..10 {
+                assert_eq!(next(&tokens).await, token("1"));
+            }
+            advance(renewed_after - Duration::from_millis(1)).await;
+            assert_eq!(next(&tokens).await, token("1"), "{lifetime:?}");
+            assert_eq!(count(&asked), 1);
+            advance(Duration::from_millis(1)).await;
+            assert_eq!(next(&tokens).await, token("2"), "{lifetime:?}");
+            assert_eq!(next(&tokens).await, token("2"));
+            assert_eq!(count(&asked), 2);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_call_renews_while_the_others_go_on_with_the_old_token() {
+        let (tokens, asked) = numbered(HOUR, secs(3));
+        assert_eq!(next(&tokens).await, token("1"));
+        // Of its life, three seconds were over when it came.
+        advance(secs(3_297)).await;
+        let gotten = crowd(&tokens, 101).await;
+        let old = gotten.iter().filter(|got| **got == (token("1"), secs(0)));
+        let new = gotten.iter().filter(|got| **got == (token("2"), secs(3)));
+        assert_eq!((old.count(), new.count()), (100, 1));
+        assert_eq!(count(&asked), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_without_a_token_make_one_question_and_share_its_answer() {
+        let (tokens, asked) = numbered(secs(100), secs(2));
+        assert!(
+            crowd(&tokens, 100)
+                .await
+                .iter()
+                .all(|got| *got == (token("1"), secs(2)))
+        );
+        assert_eq!(count(&asked), 1);
+        // A twentieth of its life ahead of its end, which is counted from the question, it's taken
+        // for expired.
+        advance(secs(93)).await;
+        assert!(
+            crowd(&tokens, 100)
+                .await
+                .iter()
+                .all(|got| *got == (token("2"), secs(2)))
+        );
+        assert_eq!(count(&asked), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_shared_by_those_that_waited_and_the_next_call_asks_again() {
+        let (tokens, asked) = tokens(|number| async move {
+            sleep(secs(1)).await;
+            match number {
+                1 => Err("out of\norder"),
+                _ => Ok(IssuedToken::new(number.to_string())),
+            }
+        });
+        let failure = (Err("out of order".to_owned()), secs(1));
+        assert!(crowd(&tokens, 100).await.iter().all(|got| *got == failure));
+        assert_eq!(count(&asked), 1);
+        assert!(
+            crowd(&tokens, 100)
+                .await
+                .iter()
+                .all(|got| *got == (token("2"), secs(1)))
+        );
+        assert_eq!(count(&asked), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_fails_leaves_the_old_token_and_is_tried_again_after_a_pause() {
+        let (tokens, asked) = tokens(|number| async move {
+            match number {
+                1 | 4 => Ok(IssuedToken::new(number.to_string()).expires_in(HOUR)),
+                _ => Err("out of order"),
+            }
+        });
+        assert_eq!(next(&tokens).await, token("1"));
+        advance(secs(3_300)).await;
+        for questions in [2, 3] {
+            assert!(
+                crowd(&tokens, 100)
+                    .await
+                    .iter()
+                    .all(|got| *got == (token("1"), secs(0)))
+            );
+            assert_eq!(count(&asked), questions);
+            advance(Duration::from_millis(4_999)).await;
+            assert_eq!(next(&tokens).await, token("1"));
+            assert_eq!(count(&asked), questions);
+            advance(Duration::from_millis(1)).await;
+        }
+        assert_eq!(next(&tokens).await, token("4"));
+    }
+
+    /// The first question is answered at once, with a token for an hour; the others never are.
+    fn answering_once() -> (Tokens, Arc<AtomicUsize>) {
+        tokens(|number| async move {
+            if number > 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(IssuedToken::new(number.to_string()).expires_in(HOUR))
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_hangs_is_given_up() {
+        let (tokens, asked) = answering_once();
+        assert_eq!(next(&tokens).await, token("1"));
+        advance(secs(3_300)).await;
+        let mut gotten = crowd(&tokens, 101).await;
+        gotten.sort_by_key(|got| got.1);
+        assert!(gotten.iter().all(|got| got.0 == token("1")));
+        assert_eq!((gotten[99].1, gotten[100].1), (secs(0), secs(10)));
+        advance(Duration::from_millis(4_999)).await;
+        assert_eq!(crowd(&tokens, 1).await, [(token("1"), secs(0))]);
+        assert_eq!(count(&asked), 2);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(crowd(&tokens, 1).await, [(token("1"), secs(10))]);
+        assert_eq!(count(&asked), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_hangs_takes_a_call_half_of_its_time_at_most() {
+        let (tokens, _) = answering_once();
+        assert_eq!(next(&tokens).await, token("1"));
+        advance(secs(3_300)).await;
+        let start = Instant::now();
+        let bearer = tokens.bearer(start + secs(4)).await;
+        assert_eq!(&*bearer.expect("the old token").token.0, "1");
+        assert_eq!(start.elapsed(), secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_expires_during_its_renewal_is_not_used() {
+        let (tokens, asked) = tokens(|number| async move {
+            if number == 2 {
+                sleep(secs(5)).await;
+                return Err("out of order");
+            }
+            Ok(IssuedToken::new(number.to_string()).expires_in(secs(20)))
+        });
+        assert_eq!(next(&tokens).await, token("1"));
+        advance(secs(15)).await;
+        assert_eq!(crowd(&tokens, 1).await, [(token("3"), secs(5))]);
+        assert_eq!(count(&asked), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_dropped_while_it_asks_lets_the_next_one_ask() {
+        let (tokens, asked) = tokens(|number| async move {
+            if number == 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(IssuedToken::new(number.to_string()))
+        });
+        let first = tokio::time::timeout(secs(1), next(&tokens));
+        let (first, others) = tokio::join!(first, crowd(&tokens, 100));
+        first.expect_err("nobody answers it");
+        assert!(
+            others.iter().all(|got| *got == (token("2"), secs(1))),
+            "{others:?}"
+        );
+        assert_eq!(count(&asked), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_dropped_while_it_renews_holds_up_no_other_for_a_while() {
+        let (tokens, asked) = answering_once();
+        assert_eq!(next(&tokens).await, token("1"));
+        advance(secs(3_300)).await;
+        for questions in [2, 3] {
+            tokio::time::timeout(secs(1), next(&tokens))
+                .await
+                .expect_err("nobody answers it");
+            advance(Duration::from_millis(3_999)).await;
+            assert_eq!(crowd(&tokens, 1).await, [(token("1"), secs(0))]);
+            assert_eq!(count(&asked), questions);
+            advance(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_of_unknown_life_is_used_until_it_is_refused() {
+        let (tokens, asked) = tokens(async |number| Ok(IssuedToken::new(number.to_string())));
+        let first = tokens.bearer(far()).await.expect("a token");
+        advance(HOUR * 24 * 365).await;
+        assert_eq!(next(&tokens).await, token("1"));
+        assert!(tokens.refuse(&first));
+        assert_eq!(next(&tokens).await, token("2"));
+        // Those that were refused with the old one as well don't take the new one away.
+        assert!(tokens.refuse(&first));
+        assert_eq!(next(&tokens).await, token("2"));
+        assert_eq!(count(&asked), 2);
+        // Nor does a call use the old one that had it before and left later.
+        let newest = tokens.newest(Arc::clone(&first));
+        assert_eq!(&*newest.token.0, "2");
+        assert!(tokens.refuse(&newest));
+        assert!(Arc::ptr_eq(&tokens.newest(Arc::clone(&first)), &first));
+    }
+
+    #[tokio::test]
+    async fn a_given_token_stays_the_same_whoever_refuses_it() {
+        let bearer = Arc::new(Bearer::new(Token::new("given")).expect("a right token"));
+        let tokens = Tokens::Fixed(Arc::clone(&bearer));
+        assert!(!tokens.refuse(&bearer));
+        assert_eq!(next(&tokens).await, token("given"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_life_will_do() {
+        for lifetime in [secs(0), Duration::from_nanos(1), Duration::from_millis(1)] {
+            let (tokens, asked) = numbered(lifetime, secs(1));
+            for questions in [1, 2, 3] {
+                // It's over when it comes. Each call uses it all the same, since any other would
+                // be like it; but they don't line up to ask one by one.
+                let number = token(&questions.to_string());
+                let gotten = crowd(&tokens, 100).await;
+                assert!(
+                    gotten.iter().all(|got| *got == (number.clone(), secs(1))),
+                    "{gotten:?}"
+                );
+                assert_eq!(count(&asked), questions);
+            }
+        }
+        for lifetime in [secs(u64::MAX), Duration::MAX, secs(u64::MAX / 4)] {
+            let (tokens, asked) = numbered(lifetime, secs(1));
+            assert_eq!(next(&tokens).await, token("1"));
+            advance(HOUR * 24 * 365).await;
+            assert_eq!(next(&tokens).await, token("1"));
+            assert_eq!(count(&asked), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_sent_is_a_lasting_fault_that_does_not_show_it() {
+        for (text, fault) in [
+            ("", "is empty"),
+            ("Bearer 5ecret", "holds a space"),
+            ("5ecret\r\nX-Admin: yes", "holds a space"),
+            (
+                "5ecret\n",
+                "holds a line break or another character that a token can't have",
+            ),
+            (
+                "5ecrét",
+                "holds a line break or another character that a token can't have",
+            ),
+        ] {
+            let (tokens, _) = tokens(move |_| async move { Ok(IssuedToken::new(text)) });
+            let Err(found) = tokens.bearer(far()).await else {
+                panic!("{text:?} is no token");
+            };
+            assert_eq!(found.message, format!("the token that was given {fault}"));
+            assert!(!found.is_transient);
+            assert!(
+                !format!("{found} {found:?} {tokens:?}").contains("5ecr"),
+                "{found:?}"
+            );
         }
     }
 }

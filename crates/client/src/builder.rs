@@ -6,6 +6,7 @@
 
 use std::env::VarError;
 use std::error::Error as StdError;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -140,7 +141,7 @@ enum Authority {
 ///
 /// Needed are an environment or a base URL, a business, and one of token, credentials and token
 /// source; everything else has a default.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "settings do nothing until `build` is called"]
 pub struct Builder {
     environment: Option<Environment>,
@@ -373,7 +374,9 @@ impl Builder {
     /// as certificates. The time limits of calls and attempts hold for it too; proxy, connect
     /// timeout and redirects are its own matter, and it should follow none
     /// ([`reqwest::redirect::Policy::none`]), since a redirected write becomes a read or reaches a
-    /// host that nobody chose.
+    /// host that nobody chose. Nor should it be made with
+    /// [`connection_verbose`](reqwest::ClientBuilder::connection_verbose), which writes whole
+    /// requests into the log, tokens and payments included.
     pub fn http_client(mut self, client: reqwest::Client) -> Builder {
         self.http_client = Some(client);
         self
@@ -445,8 +448,14 @@ impl Builder {
                 })?
             }
         };
-        let tokens = self.tokens(&user_agent)?;
-        let http = self.http(is_loopback(&base_url))?;
+        let is_local = is_loopback(&base_url);
+        let http = self.http(is_local)?;
+        // One HTTP client does for both servers, unless only one of them is on this machine.
+        let http_for = |url: &Url| match is_loopback(url) == is_local {
+            true => Ok(http.clone()),
+            false => self.http(!is_local),
+        };
+        let tokens = self.tokens(&user_agent, http_for)?;
         let limiter = self.limiter.unwrap_or_else(|| {
             let rate = self.environment.and_then(Environment::rate_limit);
             rate.map_or_else(RateLimiter::unlimited, RateLimiter::per_second)
@@ -459,7 +468,7 @@ impl Builder {
             user_agent,
             timeout: self.timeout,
             attempt_timeout: self.attempt_timeout,
-            connect_timeout,
+            connect_timeout: self.http_client.is_none().then_some(connect_timeout),
             retry: self.retry,
             budget: Budget::new(),
             limiter,
@@ -469,7 +478,11 @@ impl Builder {
     }
 
     /// Where the client's tokens come from.
-    fn tokens(&self, user_agent: &HeaderValue) -> Result<Tokens, Error> {
+    fn tokens(
+        &self,
+        user_agent: &HeaderValue,
+        http_for: impl Fn(&Url) -> Result<reqwest::Client, Error>,
+    ) -> Result<Tokens, Error> {
         match &self.authority {
             None => Err(Setting::Token
                 .error("isn't given; call `token`, `credentials` or `token_source`".to_owned())),
@@ -481,8 +494,13 @@ impl Builder {
             },
             Some(Authority::Source(source)) => Ok(Tokens::renewed(source.clone())),
             Some(Authority::Credentials(credentials)) => {
-                if let Some(fault) = credentials.fault() {
-                    return Err(Setting::Credentials.error(fault.to_owned()));
+                for (setting, fault) in [
+                    (Setting::ClientId, credentials.fault_of_id()),
+                    (Setting::ClientSecret, credentials.fault_of_secret()),
+                ] {
+                    if let Some(fault) = fault {
+                        return Err(setting.error(fault.to_owned()));
+                    }
                 }
                 let url = credentials
                     .token_url
@@ -500,7 +518,7 @@ impl Builder {
                     let scope = self.environment.and_then(Environment::scope);
                     scope.map(str::to_owned)
                 });
-                let http = self.http(is_loopback(&url))?;
+                let http = http_for(&url)?;
                 Ok(Tokens::renewed(Source::oauth(
                     http,
                     credentials.clone(),
@@ -554,6 +572,42 @@ impl Builder {
     }
 }
 
+/// Shows neither token nor secret, nor the addresses that may have a password in them before
+/// [`Builder::build`] has checked them, nor the HTTP client, whose default headers may be secrets.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |url: &Option<String>| url.as_deref().map(shown_url);
+        f.debug_struct("Builder")
+            .field("environment", &self.environment)
+            .field("base_url", &shown(&self.base_url))
+            .field("allow_plain_http", &self.allow_plain_http)
+            .field("authority", &self.authority)
+            .field("business_id", &self.business_id)
+            .field("timeout", &self.timeout)
+            .field("attempt_timeout", &self.attempt_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("user_agent", &self.user_agent)
+            .field("proxy", &shown(&self.proxy))
+            .field("http_client", &self.http_client.as_ref().map(|_| "given"))
+            .field("retry", &self.retry)
+            .field("rate_limiter", &self.limiter)
+            .field("observer", &self.watch)
+            .finish()
+    }
+}
+
+/// An address without what may be a password: what stands before an `@`, and a `?` part.
+pub(crate) fn shown_url(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.rsplit_once('@') {
+        None => url.to_owned(),
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+            format!("{scheme}://[redacted]@{host}")
+        }
+    }
+}
+
 /// The longest time limit. More would be none, and some arithmetic has to end.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -576,17 +630,26 @@ fn read(setting: Setting, right: &str) -> Result<Option<String>, Error> {
 /// Checks an address to which secrets are sent.
 fn check_url(setting: Setting, given: &str, allow_plain_http: bool) -> Result<Url, Error> {
     let wrong = |fault: &str| setting.error(fault.to_owned());
+    let example = match setting {
+        Setting::TokenUrl => Environment::Sandbox.token_url(),
+        _ => Environment::Sandbox.base_url(),
+    };
     // The value itself is shown only where it can't hold a password, which is to say after the
-    // check for one.
+    // checks for one.
     let url = Url::parse(given.trim()).map_err(|cause| {
         wrong(&format!(
-            "isn't an address ({cause}); give one such as https://sandbox.layerfi.com"
+            "isn't an address ({cause}); give one such as {example}"
         ))
     })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong(
             "holds a user name or password; give the address without them, and the access token \
              as `token` or the client's secret as `credentials`",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong(
+            "has a `?` or `#` part; give only scheme, host, port and path",
         ));
     }
     if !matches!(url.scheme(), "http" | "https") {
@@ -597,11 +660,6 @@ fn check_url(setting: Setting, given: &str, allow_plain_http: bool) -> Result<Ur
     }
     if !url.has_host() {
         return Err(wrong(&format!("is {url}, which names no host")));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong(
-            "has a `?` or `#` part; give only scheme, host, port and path",
-        ));
     }
     if url.scheme() == "http" && !is_loopback(&url) && !allow_plain_http {
         return Err(wrong(&format!(
@@ -647,7 +705,6 @@ pub(crate) enum Setting {
     Environment,
     BaseUrl,
     Token,
-    Credentials,
     ClientId,
     ClientSecret,
     Scope,
@@ -667,7 +724,6 @@ impl Setting {
             Setting::Environment => "environment",
             Setting::BaseUrl => "base_url",
             Setting::Token => "token",
-            Setting::Credentials => "credentials",
             Setting::ClientId => "credentials.id",
             Setting::ClientSecret => "credentials.secret",
             Setting::Scope => "credentials.scope",
@@ -692,8 +748,7 @@ impl Setting {
             Setting::Scope => Some("LAYER_SCOPE"),
             Setting::TokenUrl => Some("LAYER_TOKEN_URL"),
             Setting::BusinessId => Some("LAYER_BUSINESS_ID"),
-            Setting::Credentials
-            | Setting::Timeout
+            Setting::Timeout
             | Setting::AttemptTimeout
             | Setting::ConnectTimeout
             | Setting::UserAgent

@@ -1,4 +1,4 @@
-//! One call from its start to its end: a place in the row, a token, an attempt, and what follows
+//! One call from its start to its end: a token, a place in the row, an attempt, and what follows
 //! from what became of it.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::auth::Bearer;
 use crate::client::Client;
-use crate::error::{Error, Limits};
+use crate::error::{Error, Limits, Past};
 use crate::generated;
 use crate::hooks::Inner;
 use crate::observe::{Attempt, millis};
@@ -140,9 +140,7 @@ impl Client {
         let deadline = Instant::now() + shared.timeout;
         let mut number = 0;
         let mut is_renewed = false;
-        // Whether an attempt that failed may have done its work all the same. What becomes of the
-        // attempts after it doesn't change that.
-        let mut may_have_happened = false;
+        let mut past = Past::default();
         loop {
             number += 1;
             let started = Instant::now();
@@ -169,10 +167,10 @@ impl Client {
             if let Some(headers) = error.headers() {
                 self.heed(headers);
             }
-            may_have_happened |= error.is_outcome_unknown();
-            error =
-                call.tell(error)
-                    .after(number, may_have_happened, call.subject(), &shared.retry);
+            past.add(&error);
+            error = call
+                .tell(error)
+                .after(number, past, call.subject(), &shared.retry);
             let with_new_token = error.is_unauthorized()
                 && !is_renewed
                 && bearer.is_some_and(|bearer| shared.tokens.refuse(&bearer));
@@ -234,14 +232,17 @@ impl Client {
         F: Future<Output = Generated<T>>,
     {
         let shared = self.shared();
-        if shared.limiter.wait(deadline).await.is_err() {
-            return (Err(Error::no_place(operation, shared.timeout)), None);
-        }
-        let bearer = match tokio::time::timeout_at(deadline, shared.tokens.bearer()).await {
+        // The place comes after the token: calls that had their places and then waited for the same
+        // token would leave all at once.
+        let bearer = match tokio::time::timeout_at(deadline, shared.tokens.bearer(deadline)).await {
             Ok(Ok(bearer)) => bearer,
             Ok(Err(fault)) => return (Err(Error::no_token(operation, fault)), None),
             Err(_) => return (Err(Error::token_too_late(operation, shared.timeout)), None),
         };
+        if shared.limiter.wait(deadline).await.is_err() {
+            return (Err(Error::no_place(operation, shared.timeout)), None);
+        }
+        let bearer = shared.tokens.newest(bearer);
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = left.min(shared.attempt_timeout);
         let inner = Inner::new(bearer.header.clone(), shared.user_agent.clone(), timeout);

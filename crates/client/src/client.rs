@@ -40,10 +40,11 @@ pub(crate) struct Shared {
     pub(crate) base_url: String,
     pub(crate) tokens: Tokens,
     pub(crate) user_agent: HeaderValue,
-    /// Of a whole call, of one attempt, and of connecting.
+    /// Of a whole call, and of one attempt.
     pub(crate) timeout: Duration,
     pub(crate) attempt_timeout: Duration,
-    pub(crate) connect_timeout: Duration,
+    /// None where it's the matter of an HTTP client that the caller made.
+    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) retry: RetryPolicy,
     pub(crate) budget: Budget,
     pub(crate) limiter: RateLimiter,

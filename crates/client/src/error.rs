@@ -56,9 +56,25 @@ struct Sent {
     payment_id: Option<Uuid>,
     /// Whether each payment that was sent has an external id.
     has_external_ids: bool,
-    /// Whether any of the attempts may have done its work.
-    may_have_happened: bool,
+    past: Past,
     is_retryable: bool,
+}
+
+/// What is known of a call's attempts together. What becomes of later ones doesn't change it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Past {
+    /// Whether any may have left.
+    was_sent: bool,
+    /// Whether any may have done its work all the same.
+    may_have_happened: bool,
+}
+
+impl Past {
+    /// Puts in an attempt that failed with this error.
+    pub(crate) fn add(&mut self, error: &Error) {
+        self.was_sent |= !error.was_not_sent();
+        self.may_have_happened |= error.is_outcome_unknown();
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +84,10 @@ enum Kind {
     Setting(Option<&'static str>),
     /// The call's own values can't be sent.
     Argument,
-    /// The call's time passed before there was a place under the rate limit, or a token. Nothing
-    /// was sent.
+    /// The call's time passed before there was a place under the rate limit, or a token, for this
+    /// attempt. It wasn't sent.
     Waited,
-    /// No token could be had. Nothing was sent.
+    /// No token could be had, so that the attempt wasn't sent.
     Token { is_transient: bool },
     /// No connection, so that nothing was sent.
     Connect { timeout: bool },
@@ -150,10 +166,10 @@ impl Error {
     ) -> Error {
         let timeout = source.is_timeout();
         let (kind, message) = if source.is_connect() {
-            let limit = if timeout {
-                format!(" within {:?}", limits.connect_timeout)
-            } else {
-                String::new()
+            let limit = match limits.connect_timeout {
+                Some(limit) if timeout => format!(" within {limit:?}"),
+                None if timeout => " in time".to_owned(),
+                _ => String::new(),
             };
             (
                 Kind::Connect { timeout },
@@ -254,15 +270,15 @@ impl Error {
     pub(crate) fn after(
         mut self,
         attempts: u32,
-        may_have_happened: bool,
+        past: Past,
         subject: Subject,
         policy: &RetryPolicy,
     ) -> Error {
         let is_transient = retry::is_transient(self.outcome()) || self.0.kind == Kind::Waited;
-        let is_safe = !may_have_happened || retry::is_repeatable(policy, subject);
+        let is_safe = !past.may_have_happened || retry::is_repeatable(policy, subject);
         let sent = &mut self.0.sent;
         sent.attempts = attempts;
-        sent.may_have_happened = may_have_happened;
+        sent.past = past;
         sent.has_external_ids = subject.has_external_ids;
         sent.is_retryable = is_transient && is_safe;
         self
@@ -384,7 +400,8 @@ impl Error {
     }
 
     /// Whether no access token could be had, from an authorization server or another source.
-    /// Nothing was sent.
+    /// Nothing was sent, at least not by the last attempt: one before it may have been refused (401)
+    /// for its token.
     pub fn is_token(&self) -> bool {
         matches!(self.0.kind, Kind::Token { .. })
     }
@@ -449,7 +466,7 @@ impl Error {
         if !self.0.operation.is_some_and(writes) {
             return false;
         }
-        self.0.sent.may_have_happened || self.leaves_the_outcome_open()
+        self.0.sent.past.may_have_happened || self.leaves_the_outcome_open()
     }
 
     /// Whether what the last attempt came to leaves open what it did.
@@ -473,8 +490,8 @@ impl Error {
         }
     }
 
-    /// Whether a write certainly never left, which is worth saying of those alone.
-    fn nothing_was_sent(&self) -> bool {
+    /// Whether the last attempt certainly never left, which is worth saying of those alone.
+    fn was_not_sent(&self) -> bool {
         match self.0.kind {
             Kind::Connect { .. } | Kind::Waited | Kind::Token { .. } => true,
             // Only what the HTTP library refuses to build has a source; other arguments' messages
@@ -541,7 +558,7 @@ impl fmt::Display for Error {
         }
         if self.is_outcome_unknown() {
             self.tell_the_unknown(f)?;
-        } else if self.nothing_was_sent() {
+        } else if self.was_not_sent() && !self.0.sent.past.was_sent {
             f.write_str("; nothing was sent")?;
         }
         if let Some(id) = self.request_id() {
@@ -582,7 +599,8 @@ impl StdError for Error {
 pub(crate) struct Limits<'a> {
     pub(crate) base_url: &'a str,
     pub(crate) timeout: Duration,
-    pub(crate) connect_timeout: Duration,
+    /// None where it's the matter of an HTTP client that the caller made.
+    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) token: &'a Token,
 }
 

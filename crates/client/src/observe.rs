@@ -1,4 +1,8 @@
 //! Watching the client: an event in the log and a call of the observer for each attempt.
+//!
+//! The log holds no token, no secret and nothing of a payment, with one exception: an error's line
+//! stands in its event as the caller gets it, and may name an external id and show how a reply
+//! begins that isn't Layer's. Without that a proxy's fault couldn't be told from Layer's.
 
 use std::fmt;
 use std::sync::Arc;

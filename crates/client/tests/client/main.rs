@@ -8,3 +8,5 @@ mod lists;
 mod retries;
 mod settings;
 mod support;
+mod tokens;
+mod watching;

@@ -128,8 +128,9 @@ pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
     let mut buffer = [0; 4096];
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-            let length = head
+            let head = String::from_utf8_lossy(&bytes[..end + 2]).into_owned();
+            let lower = head.to_ascii_lowercase();
+            let length = lower
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.map_or(0, |length| length.trim().parse().expect("a length"));

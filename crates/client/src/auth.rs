@@ -452,6 +452,17 @@ impl Tokens {
         }))
     }
 
+    /// The token to send, if that's one that nobody has to be asked for.
+    pub(crate) fn at_hand(&self) -> Option<Arc<Bearer>> {
+        match self {
+            Tokens::Fixed(bearer) => Some(Arc::clone(bearer)),
+            Tokens::Renewed(renewed) => match renewed.standing() {
+                Standing::Good(bearer) => Some(bearer),
+                Standing::Due(_) | Standing::None => None,
+            },
+        }
+    }
+
     /// The token to send, for a call that ends at `deadline`. Whoever calls this gives up then: it
     /// waits beyond it where there is no token and the source is slow.
     pub(crate) async fn bearer(&self, deadline: Instant) -> Result<Arc<Bearer>, TokenFault> {

@@ -548,6 +548,7 @@ impl Builder {
         }
         let mut http = reqwest::Client::builder()
             .connect_timeout(self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT))
+            .timeout(self.attempt_timeout)
             // A redirected write turns into a read (301, 302, 303) or is sent to a host that nobody
             // chose. The API has no redirects, so one is reported and not followed.
             .redirect(reqwest::redirect::Policy::none());

@@ -17,6 +17,7 @@ use crate::error::{Error, Limits, Past};
 use crate::generated;
 use crate::hooks::Inner;
 use crate::observe::{Attempt, millis};
+use crate::pace::{TooLate, Waited};
 use crate::reply::{Headers, Reply};
 use crate::retry::{self, Circumstances, Decision, Subject};
 
@@ -111,10 +112,10 @@ impl Client {
             request_id = tracing::field::Empty,
             latency_ms = tracing::field::Empty,
         );
-        let started = Instant::now();
+        let started = (!span.is_disabled()).then(Instant::now);
         let called = self.attempts(&call, extra, &send);
         let result = called.instrument(span.clone()).await;
-        if !span.is_disabled() {
+        if let Some(started) = started {
             let (attempts, status, id) = match &result {
                 Ok(reply) => (reply.attempts(), Some(reply.status()), reply.request_id()),
                 Err(error) => (error.attempts(), error.status(), error.request_id()),
@@ -137,15 +138,16 @@ impl Client {
         F: Future<Output = Generated<T>>,
     {
         let shared = self.shared();
-        let deadline = Instant::now() + shared.timeout;
+        let mut started = Instant::now();
+        let deadline = started + shared.timeout;
         let mut number = 0;
         let mut is_renewed = false;
         let mut past = Past::default();
         loop {
             number += 1;
-            let started = Instant::now();
-            let (result, bearer) = self.attempt(call.operation, deadline, extra, send).await;
-            let latency = started.elapsed();
+            let (result, bearer) = self
+                .attempt(call.operation, started, deadline, extra, send)
+                .await;
             let mut error = match result {
                 Ok(mut reply) => {
                     shared.budget.give(number > 1);
@@ -154,7 +156,7 @@ impl Client {
                     shared.watch.attempt(|| Attempt {
                         operation: call.operation,
                         number,
-                        latency,
+                        latency: started.elapsed(),
                         status: Some(reply.status()),
                         request_id: reply.request_id(),
                         error: None,
@@ -204,7 +206,7 @@ impl Client {
             shared.watch.attempt(|| Attempt {
                 operation: call.operation,
                 number,
-                latency,
+                latency: started.elapsed(),
                 status: error.status(),
                 request_id: error.request_id(),
                 error: Some(&error),
@@ -217,13 +219,15 @@ impl Client {
                 shared.budget.take();
             }
             tokio::time::sleep(wait).await;
+            started = Instant::now();
         }
     }
 
-    /// One attempt, with the token that it was made with.
+    /// One attempt, which starts now, with the token that it was made with.
     async fn attempt<T, F>(
         &self,
         operation: Operation,
+        started: Instant,
         deadline: Instant,
         extra: fn(&T) -> &Map<String, Value>,
         send: &impl Fn(generated::Client) -> F,
@@ -234,17 +238,35 @@ impl Client {
         let shared = self.shared();
         // The place comes after the token: calls that had their places and then waited for the same
         // token would leave all at once.
-        let bearer = match tokio::time::timeout_at(deadline, shared.tokens.bearer(deadline)).await {
-            Ok(Ok(bearer)) => bearer,
-            Ok(Err(fault)) => return (Err(Error::no_token(operation, fault)), None),
-            Err(_) => return (Err(Error::token_too_late(operation, shared.timeout)), None),
+        let mut now = started;
+        let mut bearer = match shared.tokens.at_hand() {
+            Some(bearer) => bearer,
+            None => {
+                let asked = shared.tokens.bearer(deadline);
+                match tokio::time::timeout_at(deadline, asked).await {
+                    Ok(Ok(bearer)) => {
+                        now = Instant::now();
+                        bearer
+                    }
+                    Ok(Err(fault)) => return (Err(Error::no_token(operation, fault)), None),
+                    Err(_) => {
+                        return (Err(Error::token_too_late(operation, shared.timeout)), None);
+                    }
+                }
+            }
         };
-        if shared.limiter.wait(deadline).await.is_err() {
-            return (Err(Error::no_place(operation, shared.timeout)), None);
+        match shared.limiter.wait(now, deadline).await {
+            Ok(Waited(false)) => {}
+            Ok(Waited(true)) => {
+                now = Instant::now();
+                bearer = shared.tokens.newest(bearer);
+            }
+            Err(TooLate) => return (Err(Error::no_place(operation, shared.timeout)), None),
         }
-        let bearer = shared.tokens.newest(bearer);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = left.min(shared.attempt_timeout);
+        let left = deadline.saturating_duration_since(now);
+        // Our own HTTP client has the limit of an attempt; a caller's has whatever the caller chose.
+        let has_limit = shared.connect_timeout.is_some() && left >= shared.attempt_timeout;
+        let timeout = (!has_limit).then(|| left.min(shared.attempt_timeout));
         let inner = Inner::new(bearer.header.clone(), shared.user_agent.clone(), timeout);
         let http = shared.http.clone();
         let api = generated::Client::new_with_client(&shared.base_url, http, inner.clone());
@@ -267,12 +289,11 @@ impl Client {
     /// Lets the other calls know what a reply says about the rate limit.
     fn heed(&self, headers: &Headers) {
         let shared = self.shared();
-        let now = SystemTime::now();
-        if let Some(wait) = headers.retry_after_at(now) {
+        if let Some(wait) = headers.retry_after() {
             shared
                 .limiter
                 .pause(wait.min(shared.retry.longest_retry_after()));
-        } else if let Some(wait) = headers.bucket_is_empty_for(now) {
+        } else if let Some(wait) = headers.bucket_is_empty_for() {
             shared.limiter.pause(wait.min(MAX_EMPTY_BUCKET));
         }
     }

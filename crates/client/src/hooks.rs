@@ -34,9 +34,9 @@ pub(crate) struct Inner {
     /// The value of the `Authorization` header, marked as sensitive.
     authorization: HeaderValue,
     user_agent: HeaderValue,
-    /// From the attempt's start to the last byte of the reply. Set on the request rather than on
-    /// the HTTP client, so that it holds for one that the caller made, too.
-    timeout: Duration,
+    /// From the request's start to the last byte of the reply, where the HTTP client's own limit
+    /// isn't right.
+    timeout: Option<Duration>,
     exchange: Arc<Mutex<Option<Exchange>>>,
 }
 
@@ -54,7 +54,7 @@ impl Inner {
     pub(crate) fn new(
         authorization: HeaderValue,
         user_agent: HeaderValue,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Inner {
         Inner {
             authorization,
@@ -91,7 +91,9 @@ impl ClientHooks<Inner> for generated::Client {
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, inner.authorization.clone());
         headers.insert(USER_AGENT, inner.user_agent.clone());
-        *request.timeout_mut() = Some(inner.timeout);
+        if let Some(timeout) = inner.timeout {
+            *request.timeout_mut() = Some(timeout);
+        }
         Ok(())
     }
 
@@ -115,6 +117,10 @@ impl ClientHooks<Inner> for generated::Client {
 impl generated::Client {
     /// Reads a reply from what [`exec`](ClientHooks::exec) left in the attempt's state. The generated
     /// code calls this in place of progenitor's own function.
+    #[expect(
+        clippy::result_large_err,
+        reason = "it's the error of the generated code"
+    )]
     pub(crate) fn decode<T: DeserializeOwned, E>(
         &self,
         response: Response,

@@ -37,6 +37,10 @@ struct Row {
     paused_until: Option<Instant>,
 }
 
+/// Whether the place was one to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waited(pub(crate) bool);
+
 /// The place that a call wants lies beyond its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLate;
@@ -73,18 +77,25 @@ impl RateLimiter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a place, unless it lies beyond `deadline`.
-    pub(crate) async fn wait(&self, deadline: Instant) -> Result<(), TooLate> {
+    /// Waits for a place from `now` on, unless it lies beyond `deadline`.
+    pub(crate) async fn wait(
+        &self,
+        mut now: Instant,
+        deadline: Instant,
+    ) -> Result<Waited, TooLate> {
+        let mut waited = Waited(false);
         loop {
-            let now = Instant::now();
             let place = self.row().reserve(now, deadline)?;
-            if place > now {
-                tokio::time::sleep_until(place).await;
+            if place <= now {
+                return Ok(waited);
             }
+            waited = Waited(true);
+            tokio::time::sleep_until(place).await;
             // A pause may have been called for while this waited. Its place is lost then, and it
             // takes a new one, so that what waited doesn't leave all at once after the pause.
-            if !self.row().is_paused(Instant::now()) {
-                return Ok(());
+            now = Instant::now();
+            if !self.row().is_paused(now) {
+                return Ok(waited);
             }
         }
     }
@@ -216,7 +227,7 @@ mod tests {
             .map(|_| {
                 let limiter = limiter.clone();
                 tokio::spawn(async move {
-                    limiter.wait(far).await.expect("in time");
+                    limiter.wait(Instant::now(), far).await.expect("in time");
                     (Instant::now() - start).as_millis()
                 })
             })
@@ -245,13 +256,13 @@ mod tests {
         let start = Instant::now();
         let far = start + Duration::from_secs(60);
         for _ in 0..1_000 {
-            limiter.wait(far).await.expect("in time");
+            limiter.wait(Instant::now(), far).await.expect("in time");
         }
         assert_eq!(Instant::now(), start);
         limiter.pause(Duration::from_secs(2));
-        limiter.wait(far).await.expect("in time");
+        limiter.wait(Instant::now(), far).await.expect("in time");
         assert_eq!(Instant::now() - start, Duration::from_secs(2));
         limiter.pause(Duration::from_secs(100));
-        assert_eq!(limiter.wait(far).await, Err(TooLate));
+        assert_eq!(limiter.wait(Instant::now(), far).await, Err(TooLate));
     }
 }

@@ -103,6 +103,8 @@ impl Headers {
     /// documents) or as a date (the other one of RFC 9110), which is compared with the reply's own
     /// `Date`, or else with this machine's clock. A date that has passed is no wait.
     pub fn retry_after(&self) -> Option<Duration> {
+        // The clock is asked only if there is something to compare it with.
+        self.text(RETRY_AFTER)?;
         self.retry_after_at(SystemTime::now())
     }
 
@@ -122,11 +124,11 @@ impl Headers {
     }
 
     /// How long the bucket stays empty, if this reply took the last request token from it.
-    pub(crate) fn bucket_is_empty_for(&self, now: SystemTime) -> Option<Duration> {
+    pub(crate) fn bucket_is_empty_for(&self) -> Option<Duration> {
         if self.rate_limit_remaining()? > 0 {
             return None;
         }
-        let now = self.date().unwrap_or(now);
+        let now = self.date().unwrap_or_else(SystemTime::now);
         let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Duration::from_secs(self.rate_limit_reset()?).checked_sub(since_1970)
     }

@@ -61,7 +61,8 @@ enum Task {
     /// Builds the program as it is released and prints, each with both sides and its goal: bulks against a bare loop that
     /// inserts the same rows (bulk), single payments against the disk's commits (single), requests against Prism's mock
     /// (mock; installs it from npm into target/tools), the memory of a million payments (memory), pages among them (list)
-    /// and what the client costs a request (client; needs valgrind). Without names all run, for about ten minutes and 5 GB below target/bench. Ends with an error if a goal
+    /// what the client costs a request (client; needs valgrind) and what it costs to build (build; needs Java, installs
+    /// openapi-generator from PyPI into target/tools). Without names all run, for about ten minutes and 5 GB below target/bench. Ends with an error if a goal
     /// wasn't met.
     Bench {
         /// Only these

@@ -48,6 +48,19 @@ pub(crate) fn generate(document: &Value) -> Result<syn::File, Vec<Blame>> {
     })
 }
 
+/// Generates with no settings at all. What the generator can't do is left to it to report; only what it panics on for
+/// any document of ours, several error statuses, is merged before.
+pub(crate) fn plain(mut document: Value) -> Result<syn::File, String> {
+    super::prepare::prepare(&mut document, &mut super::Counts::default());
+    let document = parse(&document).map_err(|blame| blame.message)?;
+    without_panics(|| {
+        let tokens = Generator::default()
+            .generate_tokens(&document)
+            .map_err(|error| first_line(&error.to_string()))?;
+        syn::parse2(tokens).map_err(|error| format!("the generated code is not Rust: {error}"))
+    })?
+}
+
 /// How the generator is set up.
 ///
 /// Positional, because a hand-written front wraps every operation and wants the compiler to see each argument;

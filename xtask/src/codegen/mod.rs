@@ -76,6 +76,22 @@ pub(crate) fn run(root: &Path, mode: Mode, verbose: bool) -> anyhow::Result<Sync
     outputs::sync(root, &generated.outputs, mode, TASK)
 }
 
+/// What progenitor makes of the document by itself, set up as its own documentation does, for a comparison.
+///
+/// # Errors
+///
+/// If the document can't be read, or the generator can't handle it.
+pub(crate) fn plain(root: &Path) -> anyhow::Result<String> {
+    let text =
+        std::fs::read_to_string(root.join(SPEC)).with_context(|| format!("reading {SPEC}"))?;
+    let document = yaml::parse(&text)
+        .map_err(|mistakes| Mistakes::new(SPEC, mistakes))?
+        .to_json();
+    generate::plain(document)
+        .map(|tree| prettyplease::unparse(&tree))
+        .map_err(anyhow::Error::msg)
+}
+
 /// Generates everything from the text of a document; `file` is its name in messages and banners.
 pub(crate) fn from_document(file: &str, text: &str) -> Result<Generated, Mistakes> {
     let text = text.replace("\r\n", "\n");

@@ -164,6 +164,15 @@ impl ClientCredentials {
         }
     }
 
+    /// What's wrong with the scope.
+    pub(crate) fn fault_of_scope(&self) -> Option<&'static str> {
+        let scope = self.scope.as_deref()?;
+        scope
+            .trim()
+            .is_empty()
+            .then_some("is empty; leave it out to ask for that of the environment")
+    }
+
     /// What's wrong with the secret.
     pub(crate) fn fault_of_secret(&self) -> Option<&'static str> {
         if self.secret.0.is_empty() {

@@ -218,7 +218,21 @@ impl Builder {
         let id = read(Setting::ClientId, "the client's id")?;
         let secret = read(Setting::ClientSecret, "the client's secret")?;
         builder = match (read(Setting::Token, "the access token")?, id, secret) {
-            (Some(token), None, None) => builder.token(token),
+            (Some(token), None, None) => {
+                for (setting, right) in [
+                    (Setting::Scope, "the scope"),
+                    (Setting::TokenUrl, "the address that gives tokens"),
+                ] {
+                    if read(setting, right)?.is_some() {
+                        return Err(setting.error(
+                            "is given beside LAYER_TOKEN, which nothing is asked for; unset one \
+                             of them"
+                                .to_owned(),
+                        ));
+                    }
+                }
+                builder.token(token)
+            }
             (None, Some(id), Some(secret)) => {
                 let mut credentials = ClientCredentials::new(id, secret);
                 if let Some(scope) = read(Setting::Scope, "the scope")? {
@@ -497,6 +511,7 @@ impl Builder {
                 for (setting, fault) in [
                     (Setting::ClientId, credentials.fault_of_id()),
                     (Setting::ClientSecret, credentials.fault_of_secret()),
+                    (Setting::Scope, credentials.fault_of_scope()),
                 ] {
                     if let Some(fault) = fault {
                         return Err(setting.error(fault.to_owned()));

@@ -1,9 +1,10 @@
 //! A client for the invoice-payments part of Layer's embedded-accounting API.
 //!
-//! ```no_run
+#![cfg_attr(feature = "validation", doc = "```no_run")]
+#![cfg_attr(not(feature = "validation"), doc = "```ignore")]
 //! use std::time::SystemTime;
 //!
-//! use layer_payments_client::types::{CreateInvoicePayment, PaymentMethod};
+//! use layer_payments_client::types::{CreateInvoicePayment, InvoiceAllocationInput, PaymentMethod};
 //! use layer_payments_client::validation::{Context, Validated};
 //! use layer_payments_client::{Client, Environment};
 //!
@@ -15,16 +16,20 @@
 //!         .business_id("738ec216-e8e5-48f2-b7f2-cdc89c96b3d4".parse()?)
 //!         .build()?;
 //!
-//!     // The external id makes the call repeatable: sent again, it finds what is there.
-//!     let payment: CreateInvoicePayment = serde_json::from_str(
-//!         r#"{
-//!             "external_id": "payment-1",
-//!             "paid_at": "2024-02-27T02:22:55Z",
-//!             "method": "CASH",
-//!             "amount": 9000,
-//!             "invoice_payments": [{"invoice_external_id": "invoice-1001", "amount": 9000}]
-//!         }"#,
-//!     )?;
+//!     // 90.00: money is whole cents, everywhere.
+//!     let part = InvoiceAllocationInput::builder()
+//!         .invoice_external_id("invoice-1001")
+//!         .amount(9000)
+//!         .build();
+//!     // Without one of the required properties this doesn't compile.
+//!     let payment = CreateInvoicePayment::builder()
+//!         .paid_at("2024-02-27T02:22:55Z".parse()?)
+//!         .method(PaymentMethod::Cash)
+//!         .amount(9000)
+//!         .invoice_payments([part.into()])
+//!         // The external id makes the call repeatable: sent again, it finds what is there.
+//!         .external_id("payment-1")
+//!         .build();
 //!     // What Layer would refuse doesn't leave; the error says all that is wrong with it.
 //!     let context = Context::at(SystemTime::now().try_into()?);
 //!     let payment = Validated::create(payment, &context)?;
@@ -97,7 +102,8 @@
 //!
 //! Each call is a [`tracing`] span named `layer_payments` with operation, business, attempts, status,
 //! request id and latency; each attempt is an event: at debug level, or a warning where it failed and
-//! is made again. They hold ids and what the API said, but neither token nor request. For metrics,
+//! is made again. They hold ids and what the API said (the beginning of a body that isn't Layer's, and
+//! Layer's own words, which may name amounts), but neither token nor request. For metrics,
 //! [`Builder::observer`] takes an [`Observer`], which is told of each attempt.
 //!
 //! # Features

@@ -949,7 +949,25 @@ fn variables_that_do_not_go_together_are_named() {
     let token_url = ("LAYER_TOKEN_URL", "http://localhost/token");
     let empty = ("LAYER_TOKEN", "");
     type Variables<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(Variables<'_>, &str, &str, &str); 13] = [
+    let cases: [(Variables<'_>, &str, &str, &str); 16] = [
+        (
+            &[token, token_url],
+            "credentials.token_url",
+            "LAYER_TOKEN_URL",
+            "is given beside LAYER_TOKEN,",
+        ),
+        (
+            &[token, ("LAYER_SCOPE", "payments")],
+            "credentials.scope",
+            "LAYER_SCOPE",
+            "is given beside LAYER_TOKEN,",
+        ),
+        (
+            &[id, secret, token_url, ("LAYER_SCOPE", " ")],
+            "credentials.scope",
+            "LAYER_SCOPE",
+            "is empty",
+        ),
         (
             &[token, id],
             "token",

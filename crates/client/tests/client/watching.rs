@@ -130,6 +130,16 @@ impl MakeWriter<'_> for Lines {
 /// Takes down all that this thread writes into the log, on every level, until the guard is dropped.
 /// A test's client runs on the thread of the test, the servers don't.
 fn watch() -> (Lines, tracing::subscriber::DefaultGuard) {
+    // While there's only one subscriber, `tracing` asks the thread that comes by first whether an
+    // event matters, and remembers a no of a thread that nobody watches. Everybody is watched, then.
+    static EVERYBODY: std::sync::Once = std::sync::Once::new();
+    EVERYBODY.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(std::io::sink)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).expect("there was none");
+    });
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt()
         .json()

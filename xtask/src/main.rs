@@ -34,8 +34,8 @@ enum Task {
     /// Make the Rust code that follows from spec/layer-payments.yaml
     ///
     /// Writes crates/types/src/generated.rs (the data types, the index of operations) and
-    /// crates/client/src/generated.rs (the operations). Nobody edits these files: edit the document, run this command,
-    /// and commit both. A mistake in the document is reported with its file, line, column and JSON Pointer; all mistakes
+    /// crates/client/src/generated.rs (the operations), and copies the documents that the server publishes into its
+    /// crate. Nobody edits these files: edit the document, run this command, and commit both. A mistake in the document is reported with its file, line, column and JSON Pointer; all mistakes
     /// are reported at once, and nothing is written. The same document makes the same bytes.
     Codegen {
         #[command(flatten)]

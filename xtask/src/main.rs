@@ -5,7 +5,11 @@
 
 mod bench;
 mod codegen;
+mod dependencies;
+mod members;
 mod outputs;
+mod packages;
+mod surface;
 mod test;
 mod testdata;
 
@@ -34,8 +38,8 @@ enum Task {
     /// Make the Rust code that follows from spec/layer-payments.yaml
     ///
     /// Writes crates/types/src/generated.rs (the data types, the index of operations) and
-    /// crates/client/src/generated.rs (the operations). Nobody edits these files: edit the document, run this command,
-    /// and commit both. A mistake in the document is reported with its file, line, column and JSON Pointer; all mistakes
+    /// crates/client/src/generated.rs (the operations), and copies the documents that the server publishes into its
+    /// crate. Nobody edits these files: edit the document, run this command, and commit both. A mistake in the document is reported with its file, line, column and JSON Pointer; all mistakes
     /// are reported at once, and nothing is written. The same document makes the same bytes.
     Codegen {
         #[command(flatten)]
@@ -51,10 +55,25 @@ enum Task {
         #[command(flatten)]
         check: Check,
     },
+    /// Write down the public surface of the published libraries, crates/*/public-api.txt
+    ///
+    /// The text shows what a change does to those who build on a crate. It is made with the oldest Rust that the
+    /// workspace builds with; where that isn't the one in use, rustup installs it.
+    Surface {
+        #[command(flatten)]
+        check: Check,
+    },
+    /// Check what the workspace depends on
+    ///
+    /// Licences, sources, duplicates and forbidden crates by cargo-deny (deny.toml), unused dependencies by cargo-machete.
+    /// Installs both into target/tools, which takes the network and two minutes once.
+    Dependencies,
+    /// Make the package of each published crate and build it, with each of its features
+    Packages,
     /// Run every check of the project, as CI does
     ///
-    /// Formatting, generated files, lints, documentation and all tests, in the order in which they fail fastest. The
-    /// first failure ends the run and names the command that repeats it alone.
+    /// Formatting, generated files, dependencies, lints, all tests, documentation, public surface and packages, in the
+    /// order in which they fail fastest. The first failure ends the run and names the command that repeats it alone.
     Test,
     /// Measure the server against what it stands on
     ///
@@ -85,10 +104,16 @@ impl Check {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = surface::stand_in() {
+        return code;
+    }
     let root = workspace_root();
     let result = match Cli::parse().task {
         Task::Codegen { check, verbose } => codegen::run(&root, check.mode(), verbose).map(report),
         Task::Testdata { check } => testdata::run(&root, check.mode()).map(report),
+        Task::Surface { check } => surface::run(&root, check.mode()).map(report),
+        Task::Dependencies => dependencies::run(&root),
+        Task::Packages => packages::run(&root),
         Task::Test => test::run(&root).map_err(anyhow::Error::msg),
         Task::Bench { names } => bench::run(&root, &names).map_err(anyhow::Error::msg),
     };

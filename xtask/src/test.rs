@@ -48,6 +48,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         &[],
     )?;
     cargo(root, "test data", &["xtask", "testdata", "--check"], &[])?;
+    cargo(root, "dependencies", &["xtask", "dependencies"], &[])?;
     cargo(
         root,
         "lints",
@@ -88,6 +89,13 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         &["doc", "--workspace", "--no-deps", "--locked"],
         &[("RUSTDOCFLAGS", OsStr::new("-D warnings"))],
     )?;
+    cargo(
+        root,
+        "public surface",
+        &["xtask", "surface", "--check"],
+        &[],
+    )?;
+    cargo(root, "packages", &["xtask", "packages"], &[])?;
 
     step("clean work tree", "git status --porcelain");
     let after = git_status(root)?;

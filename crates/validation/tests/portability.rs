@@ -1,4 +1,5 @@
-//! That the crate runs anywhere: what it depends on, that it asks no clock, and that it builds for WebAssembly.
+//! That the crate and the types below it run anywhere: what they depend on, that it asks no clock, and that it builds
+//! for WebAssembly.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,11 +22,14 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo writes UTF-8")
 }
 
-/// The crates that a program with this one gets, and their features.
-fn dependencies() -> BTreeMap<String, Vec<String>> {
+/// The crates that a program with this crate or the types alone gets, and their features.
+fn dependencies(package: &str) -> BTreeMap<String, Vec<String>> {
     let tree = cargo(&[
         "tree",
         "--offline",
+        "--package",
+        package,
+        "--all-features",
         "--edges=normal",
         "--prefix=none",
         "--format={p}:{f}",
@@ -42,7 +46,12 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn nothing_of_a_network_a_runtime_or_a_clock_comes_along() {
-    let found = dependencies();
+    for package in ["layer-payments-types", "layer-payments-validation"] {
+        nothing_comes_along(&dependencies(package));
+    }
+}
+
+fn nothing_comes_along(found: &BTreeMap<String, Vec<String>>) {
     assert!(found.contains_key("layer-payments-types"), "{found:?}");
     for unwanted in [
         "chrono",
@@ -70,7 +79,7 @@ fn nothing_of_a_network_a_runtime_or_a_clock_comes_along() {
 /// way. Tests of the numbers alone wouldn't notice: a crate that only they use asks for the feature as well.
 #[test]
 fn numbers_are_read_to_the_last_digit() {
-    let found = dependencies();
+    let found = dependencies("layer-payments-validation");
     let features = &found["serde_json"];
     assert!(
         features.iter().any(|feature| feature == "float_roundtrip"),

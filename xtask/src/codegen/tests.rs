@@ -893,6 +893,7 @@ fn the_task_writes_then_checks_and_shows_what_an_edit_of_the_document_changes() 
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("spec")).unwrap();
     std::fs::write(root.path().join(SPEC), fixture::PARCELS).unwrap();
+    std::fs::write(root.path().join("spec/local.yaml"), "openapi: 3.0.3\n").unwrap();
     let missing = run(root.path(), Mode::Check, false)
         .unwrap_err()
         .to_string();
@@ -902,9 +903,13 @@ fn the_task_writes_then_checks_and_shows_what_an_edit_of_the_document_changes() 
     );
     assert_eq!(
         run(root.path(), Mode::Write, false).unwrap().written,
-        [TYPES, CLIENT]
+        [TYPES, CLIENT, PUBLISHED[0].1, PUBLISHED[1].1]
     );
-    assert_eq!(run(root.path(), Mode::Check, false).unwrap().unchanged, 2);
+    assert_eq!(run(root.path(), Mode::Check, false).unwrap().unchanged, 4);
+    for (document, copy) in PUBLISHED {
+        let read = |path| std::fs::read_to_string(root.path().join(path)).unwrap();
+        assert_eq!(read(copy), read(document));
+    }
 
     let (edited, _) = fixture::with(
         "        price: {type: integer, format: int64, description: In cents.}\n",
@@ -920,6 +925,10 @@ fn the_task_writes_then_checks_and_shows_what_an_edit_of_the_document_changes() 
     );
     assert!(
         stale.contains("+    pub price: crate::Field<i64>,\n"),
+        "{stale}"
+    );
+    assert!(
+        stale.contains("+++ crates/server/src/http/docs/layer-payments.yaml\n"),
         "{stale}"
     );
     assert!(

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_routes_beside_the_public_api_are_those_of_their_specification() {
-        let text = include_str!("../../../../spec/local.yaml");
+        let text = include_str!("docs/local.yaml");
         let spec: Value = serde_saphyr::from_str(text).unwrap();
         let mut described = BTreeSet::new();
         for (path, item) in spec["paths"].as_object().unwrap() {

@@ -19,11 +19,10 @@ use super::refusal::Refusal;
 
 /// The public API's.
 static PUBLIC: LazyLock<Document> =
-    LazyLock::new(|| Document::new(include_str!("../../../../../spec/layer-payments.yaml")));
+    LazyLock::new(|| Document::new(include_str!("layer-payments.yaml")));
 
 /// That of the routes beside it.
-static LOCAL: LazyLock<Document> =
-    LazyLock::new(|| Document::new(include_str!("../../../../../spec/local.yaml")));
+static LOCAL: LazyLock<Document> = LazyLock::new(|| Document::new(include_str!("local.yaml")));
 
 /// A specification in its forms.
 struct Document {

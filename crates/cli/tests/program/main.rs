@@ -1169,7 +1169,8 @@ fn a_fault_that_is_no_rows_fault_stops_the_import() {
         if first < 250 {
             taken(payments)
         } else {
-            ResponseTemplate::new(500)
+            // A 500 might pass and would be sent again.
+            ResponseTemplate::new(501)
         }
     });
     let imported = fake.import(&file, &[]);
@@ -1183,7 +1184,7 @@ fn a_fault_that_is_no_rows_fault_stops_the_import() {
         message.starts_with("error: stopped at row 252: "),
         "{message}"
     );
-    assert!(message.contains("500"), "{message}");
+    assert!(message.contains("501"), "{message}");
     assert!(
         imported.messages()[1].starts_with("Running the same command again is safe"),
         "{}",
@@ -1191,6 +1192,28 @@ fn a_fault_that_is_no_rows_fault_stops_the_import() {
     );
     // Nothing new is sent after a fault; what was on its way is waited for.
     assert!(fake.sizes().len() <= 14, "{:?}", fake.sizes());
+}
+
+#[test]
+fn a_fault_that_passes_does_not_stop_the_import() {
+    let scratch = Scratch::new();
+    let file = scratch.file("a.csv", &cash(0..100));
+    let seen = Mutex::new(HashSet::new());
+    let fake = Fake::new(move |payments, _| {
+        let first = payments[0]["external_id"].to_string();
+        if seen.lock().unwrap().insert(first) {
+            ResponseTemplate::new(503)
+        } else {
+            taken(payments)
+        }
+    });
+    let imported = fake.import(&file, &[]);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    assert_eq!(
+        imported.stdout,
+        "accepted        100\nrejected          0\n"
+    );
+    assert_eq!(fake.sizes().iter().sum::<usize>(), 200, "each of them twice");
 }
 
 #[test]

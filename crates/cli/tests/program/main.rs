@@ -1213,7 +1213,11 @@ fn a_fault_that_passes_does_not_stop_the_import() {
         imported.stdout,
         "accepted        100\nrejected          0\n"
     );
-    assert_eq!(fake.sizes().iter().sum::<usize>(), 200, "each of them twice");
+    assert_eq!(
+        fake.sizes().iter().sum::<usize>(),
+        200,
+        "each of them twice"
+    );
 }
 
 #[test]

@@ -35,6 +35,10 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(10);
 /// still good.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a token that was renewed since the API refused its forerunner isn't renewed for another
+/// refusal.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+
 /// The longest answer of an authorization server that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
@@ -498,14 +502,21 @@ impl Tokens {
             Tokens::Fixed(_) => false,
             Tokens::Renewed(renewed) => {
                 let mut state = renewed.state();
-                if state
-                    .held
-                    .as_ref()
-                    .is_some_and(|held| Arc::ptr_eq(&held.bearer, refused))
-                {
+                let held = state.held.as_ref();
+                let Some(held) = held.filter(|held| Arc::ptr_eq(&held.bearer, refused)) else {
+                    // Another call has renewed it already.
+                    return true;
+                };
+                // A token that was renewed for a refusal and is refused in turn isn't at fault:
+                // it may be the business. Else each such call would take the token from all others.
+                let is_new = held
+                    .renewed_at
+                    .is_some_and(|time| time.elapsed() < REFUSAL_PAUSE);
+                if !is_new {
                     state.held = None;
+                    state.is_refused = true;
                 }
-                true
+                !is_new
             }
         }
     }
@@ -531,6 +542,8 @@ pub(crate) struct Renewed {
 #[derive(Default)]
 struct State {
     held: Option<Held>,
+    /// Whether the next token replaces one that the API refused.
+    is_refused: bool,
     /// How often the source has answered, and its last answer if that was a failure.
     answers: u64,
     failure: Option<TokenFault>,
@@ -538,6 +551,8 @@ struct State {
 
 struct Held {
     bearer: Arc<Bearer>,
+    /// When it replaced a token that the API refused, if it did.
+    renewed_at: Option<Instant>,
     renew_at: Option<Instant>,
     expires_at: Option<Instant>,
 }
@@ -654,6 +669,7 @@ impl Renewed {
             };
             let lifetime = issued.lifetime.unwrap_or_default();
             Ok(Held {
+                renewed_at: None,
                 renew_at: ahead(MAX_RENEWAL_LEAD.min(lifetime / 4)),
                 expires_at: ahead(MAX_EXPIRY_LEAD.min(lifetime / 20)),
                 bearer: Arc::new(bearer),
@@ -662,8 +678,11 @@ impl Renewed {
         let mut state = self.state();
         state.answers += 1;
         match answer {
-            Ok(held) => {
+            Ok(mut held) => {
                 let bearer = Arc::clone(&held.bearer);
+                if std::mem::take(&mut state.is_refused) {
+                    held.renewed_at = Some(Instant::now());
+                }
                 state.held = Some(held);
                 state.failure = None;
                 Ok(bearer)
@@ -951,6 +970,11 @@ mod tests {
         // Nor does a call use the old one that had it before and left later.
         let newest = tokens.newest(Arc::clone(&first));
         assert_eq!(&*newest.token.0, "2");
+        // One that was only just renewed for a refusal isn't renewed for the next.
+        advance(secs(9)).await;
+        assert!(!tokens.refuse(&newest));
+        assert_eq!(next(&tokens).await, token("2"));
+        advance(secs(1)).await;
         assert!(tokens.refuse(&newest));
         assert!(Arc::ptr_eq(&tokens.newest(Arc::clone(&first)), &first));
     }

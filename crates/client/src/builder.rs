@@ -566,7 +566,12 @@ impl Builder {
             .timeout(self.attempt_timeout)
             // A redirected write turns into a read (301, 302, 303) or is sent to a host that nobody
             // chose. The API has no redirects, so one is reported and not followed.
-            .redirect(reqwest::redirect::Policy::none());
+            .redirect(reqwest::redirect::Policy::none())
+            // What is sent again is decided by this client, which knows what can be.
+            .retry(reqwest::retry::never())
+            // Many load balancers close what has been idle for a minute; a request that meets that
+            // is lost.
+            .pool_idle_timeout(MAX_IDLE);
         if let Some(proxy) = &self.proxy {
             // Neither the address nor the cause is shown: a password may be in it.
             let proxy = Url::parse(proxy)
@@ -624,6 +629,9 @@ pub(crate) fn shown_url(url: &str) -> String {
     }
 }
 
+/// How long an idle connection is kept.
+const MAX_IDLE: Duration = Duration::from_secs(50);
+
 /// The longest time limit. More would be none, and some arithmetic has to end.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -662,6 +670,11 @@ fn check_url(setting: Setting, given: &str, allow_plain_http: bool) -> Result<Ur
             "holds a user name or password; give the address without them, and the access token \
              as `token` or the client's secret as `credentials`",
         ));
+    }
+    if matches!(setting, Setting::BaseUrl) && url.path().trim_end_matches('/').ends_with("/v1") {
+        return Err(wrong(&format!(
+            "is {url}; leave out /v1, which every path begins with"
+        )));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong(

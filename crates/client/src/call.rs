@@ -21,6 +21,17 @@ use crate::pace::{TooLate, Waited};
 use crate::reply::{Headers, Reply};
 use crate::retry::{self, Circumstances, Decision, Subject};
 
+/// The most of a call's time that is kept for the answer.
+const MAX_ANSWERING_TIME: Duration = Duration::from_secs(1);
+
+/// The last moment at which a request may leave: what is sent when the call's time is all but over
+/// can only fail, and a write would then have taken place without anybody knowing. A tenth of the
+/// call's time is kept for the answer.
+fn latest(deadline: Instant, timeout: Duration) -> Instant {
+    let kept = (timeout / 10).min(MAX_ANSWERING_TIME);
+    deadline.checked_sub(kept).unwrap_or(deadline)
+}
+
 /// The longest time for which an empty bucket holds up all calls. Layer's is filled up each second.
 const MAX_EMPTY_BUCKET: Duration = Duration::from_secs(2);
 
@@ -151,7 +162,7 @@ impl Client {
             let mut error = match result {
                 Ok(mut reply) => {
                     shared.budget.give(number > 1);
-                    self.heed(&reply.headers);
+                    self.heed(reply.status(), &reply.headers);
                     reply.attempts = number;
                     shared.watch.attempt(|| Attempt {
                         operation: call.operation,
@@ -166,8 +177,8 @@ impl Client {
                 }
                 Err(error) => error,
             };
-            if let Some(headers) = error.headers() {
-                self.heed(headers);
+            if let (Some(status), Some(headers)) = (error.status(), error.headers()) {
+                self.heed(status, headers);
             }
             past.add(&error);
             error = call
@@ -183,7 +194,8 @@ impl Client {
                 let circumstances = Circumstances {
                     // A token that was renewed is no retry.
                     attempt: number - u32::from(is_renewed),
-                    left: deadline.saturating_duration_since(Instant::now()),
+                    left: latest(deadline, shared.timeout)
+                        .saturating_duration_since(Instant::now()),
                     now: SystemTime::now(),
                     in_budget: shared.budget.has_one(),
                     chance: fastrand::f64(),
@@ -199,7 +211,7 @@ impl Client {
             let retry_in = match decision {
                 Decision::Again(wait) => Some(wait),
                 Decision::Stop(reason) => {
-                    tracing::trace!(?reason, "the request isn't sent again");
+                    error = error.stopped(reason);
                     None
                 }
             };
@@ -255,13 +267,20 @@ impl Client {
                 }
             }
         };
-        match shared.limiter.wait(now, deadline).await {
+        match shared
+            .limiter
+            .wait(now, latest(deadline, shared.timeout))
+            .await
+        {
             Ok(Waited(false)) => {}
             Ok(Waited(true)) => {
                 now = Instant::now();
                 bearer = shared.tokens.newest(bearer);
             }
-            Err(TooLate) => return (Err(Error::no_place(operation, shared.timeout)), None),
+            Err(TooLate { paused_for }) => {
+                let error = Error::no_place(operation, shared.timeout, paused_for);
+                return (Err(error), None);
+            }
         }
         let left = deadline.saturating_duration_since(now);
         // Our own HTTP client has the limit of an attempt; a caller's has whatever the caller chose.
@@ -287,9 +306,12 @@ impl Client {
     }
 
     /// Lets the other calls know what a reply says about the rate limit.
-    fn heed(&self, headers: &Headers) {
+    fn heed(&self, status: u16, headers: &Headers) {
         let shared = self.shared();
-        if let Some(wait) = headers.retry_after() {
+        // Only what refuses a request for now can speak for others.
+        if matches!(status, 429 | 500..)
+            && let Some(wait) = headers.retry_after()
+        {
             shared
                 .limiter
                 .pause(wait.min(shared.retry.longest_retry_after()));

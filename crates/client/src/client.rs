@@ -27,6 +27,10 @@ use crate::retry::{Budget, RetryPolicy};
 /// Cloning is cheap, and clones share connections, token, rate limit and retry budget: make one
 /// client and clone it. Every call ends within the client's timeout and follows no redirect; what is
 /// sent again, and when, is told by [`RetryPolicy`].
+///
+/// Calls are made on a Tokio runtime with time and network enabled; on any other thread they panic.
+/// Each call in flight takes a connection of its own, so a program with thousands of payments bounds
+/// how many are: [`Client::bulk_all`] does, and so does a semaphore.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,

@@ -16,7 +16,7 @@ use crate::builder::Setting;
 use crate::client::writes;
 use crate::hooks::{Exchange, MAX_REPLY_BYTES};
 use crate::reply::Headers;
-use crate::retry::{self, Outcome, RetryPolicy, Subject};
+use crate::retry::{self, Outcome, Reason, RetryPolicy, Subject};
 
 /// The most of a reply's body that an [`Error`] keeps, in bytes.
 pub const MAX_KEPT_BODY_BYTES: usize = 64 * 1024;
@@ -46,6 +46,8 @@ struct Report {
     reply: Option<FailedReply>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     sent: Sent,
+    /// How much longer all calls have to wait, where that kept this one from being sent.
+    paused_for: Option<Duration>,
 }
 
 /// What was sent, and how often.
@@ -58,6 +60,8 @@ struct Sent {
     has_external_ids: bool,
     past: Past,
     is_retryable: bool,
+    /// Why it wasn't sent again.
+    stopped: Option<Reason>,
 }
 
 /// What is known of a call's attempts together. What becomes of later ones doesn't change it.
@@ -131,13 +135,21 @@ impl Error {
         Error::new(Kind::Argument, Some(operation), message)
     }
 
-    /// The call's time would pass before its place under the rate limit.
-    pub(crate) fn no_place(operation: Operation, timeout: Duration) -> Error {
-        let message = format!(
-            "no place under the rate limit within {timeout:?}; too many calls share the limiter, \
-             or the API has asked them to wait"
-        );
-        Error::new(Kind::Waited, Some(operation), message)
+    /// The call's time would pass before its place under the rate limit. `paused_for` tells how much
+    /// longer the API has asked all calls to wait, if it has.
+    pub(crate) fn no_place(
+        operation: Operation,
+        timeout: Duration,
+        paused_for: Option<Duration>,
+    ) -> Error {
+        let reason = match paused_for {
+            Some(left) => format!("the API has asked to wait for {left:.1?} yet"),
+            None => "too many calls share the limiter".to_owned(),
+        };
+        let message = format!("no place under the rate limit within {timeout:?}: {reason}");
+        let mut error = Error::new(Kind::Waited, Some(operation), message);
+        error.0.paused_for = paused_for;
+        error
     }
 
     /// The call's time passed before there was a token.
@@ -246,6 +258,7 @@ impl Error {
             reply: None,
             source: None,
             sent: Sent::default(),
+            paused_for: None,
         }))
     }
 
@@ -284,6 +297,12 @@ impl Error {
         self
     }
 
+    /// Puts in why it isn't sent again.
+    pub(crate) fn stopped(mut self, reason: Reason) -> Error {
+        self.0.sent.stopped = Some(reason);
+        self
+    }
+
     /// What became of the attempt, for the decision whether to make another.
     pub(crate) fn outcome(&self) -> Outcome {
         match self.0.kind {
@@ -295,7 +314,11 @@ impl Error {
                 let kind = self
                     .headers()
                     .and_then(|headers| headers.get("content-type"));
-                if kind.is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
+                let is_page = |kind: &str| {
+                    let start = kind.trim_start().get(..9);
+                    start.is_some_and(|start| start.eq_ignore_ascii_case("text/html"))
+                };
+                if kind.is_some_and(is_page) {
                     Outcome::Page
                 } else {
                     Outcome::Lasting
@@ -374,9 +397,10 @@ impl Error {
             .and_then(|reply| reply.request_id.as_deref())
     }
 
-    /// How long the server asks to wait; see [`Headers::retry_after`].
+    /// How long the server asks to wait; see [`Headers::retry_after`]. Also where it asked another
+    /// call, and this one wasn't sent for it.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.headers()?.retry_after()
+        self.0.paused_for.or_else(|| self.headers()?.retry_after())
     }
 
     /// Whether the client couldn't be made: [`Error::setting`] is missing or wrong or, where that
@@ -473,7 +497,8 @@ impl Error {
     fn leaves_the_outcome_open(&self) -> bool {
         let refused_for_sure = |status: StatusCode| {
             status.is_redirection()
-                || (status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT)
+                // 499 is what a proxy notes when its own client gave up; the API may have gone on.
+                || (status.is_client_error() && !matches!(status.as_u16(), 408 | 499))
         };
         match self.0.kind {
             Kind::Setting(_)
@@ -555,6 +580,15 @@ impl fmt::Display for Error {
         }
         if self.attempts() > 1 {
             write!(f, " (after {} attempts)", self.attempts())?;
+        }
+        match self.0.sent.stopped {
+            Some(Reason::Budget) => {
+                f.write_str("; not sent again, since the budget of retries is used up")?;
+            }
+            Some(Reason::Time) => {
+                f.write_str("; not sent again, since the call's time would be over")?;
+            }
+            Some(Reason::Lasting | Reason::NotRepeatable | Reason::Attempts) | None => {}
         }
         if self.is_outcome_unknown() {
             self.tell_the_unknown(f)?;

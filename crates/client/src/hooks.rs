@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo, ResponseValue};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Request, Response, StatusCode};
+use reqwest::{Body, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::generated;
@@ -87,6 +87,12 @@ impl Inner {
 
 impl ClientHooks<Inner> for generated::Client {
     async fn pre<E>(&self, request: &mut Request, _: &OperationInfo) -> Result<(), Error<E>> {
+        // A body that can't be cloned can't be sent twice: neither by a retry policy of the HTTP
+        // client that the caller made, nor by a redirect that it follows. What is sent again is
+        // decided in `call`, which makes a request anew.
+        if let Some(body) = request.body_mut().take() {
+            *request.body_mut() = Some(Body::wrap(body));
+        }
         let inner = self.inner();
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, inner.authorization.clone());

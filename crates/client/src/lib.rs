@@ -55,8 +55,8 @@
 //! - **It ends.** Connecting may take 10 seconds, an attempt 30 and a whole call 60, unless
 //!   [`Builder`] says otherwise; there is no way to make a client that waits for ever.
 //! - **It is repeated where that does no harm**, after a lost connection, a time limit, 408, 429, a
-//!   5xx or a proxy's page: lists and updates always, records and bulks only if every payment has an
-//!   `external_id`. [`RetryPolicy`] has the table and the switch,
+//!   5xx or a proxy's page: lists always, updates unless told otherwise, records and bulks only if
+//!   every payment has an `external_id`. [`RetryPolicy`] has the table and the switch,
 //!   [`docs::idempotency_and_retries`] the reasons.
 //! - **It keeps to the rate limit.** All clones of a client share a [`RateLimiter`], which holds them
 //!   below the environment's rate, and holds all of them back when the API asks one to wait.
@@ -149,6 +149,8 @@ pub use layer_payments_types as types;
 pub use layer_payments_validation as validation;
 /// The HTTP library, of which [`Builder::http_client`] takes a client.
 pub use reqwest;
+/// The library of times and that of ids, whose types the data types hold.
+pub use {jiff, uuid};
 
 pub use crate::auth::{ClientCredentials, IssuedToken, Token};
 pub use crate::builder::{

@@ -4,13 +4,14 @@
 //! stands in its event as the caller gets it, and may name an external id and show how a reply
 //! begins that isn't Layer's. Without that a proxy's fault couldn't be told from Layer's.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use layer_payments_types::Operation;
 
-use crate::error::Error;
+use crate::error::{Error, one_line};
 
 /// Is told of each attempt, for metrics; given to
 /// [`Builder::observer`](crate::Builder::observer).
@@ -37,7 +38,7 @@ use crate::error::Error;
 /// ```
 pub trait Observer: Send + Sync + 'static {
     /// An attempt has ended. It's called on the task that made the call and holds it up, so it
-    /// should be quick.
+    /// should be quick. If it panics, so does the call, although a write may have taken place.
     fn attempt(&self, attempt: &Attempt<'_>);
 }
 
@@ -80,6 +81,7 @@ impl Attempt<'_> {
             ..
         } = *self;
         let latency_ms = millis(self.latency);
+        let causes = self.error.map(causes).filter(|causes| !causes.is_empty());
         match (self.error, self.retry_in) {
             (None, _) => tracing::debug!(
                 operation,
@@ -97,6 +99,7 @@ impl Attempt<'_> {
                 request_id,
                 retry_in_ms = millis(wait),
                 %error,
+                causes,
                 "a request failed and is sent again"
             ),
             (Some(error), None) => tracing::debug!(
@@ -106,6 +109,7 @@ impl Attempt<'_> {
                 latency_ms,
                 request_id,
                 %error,
+                causes,
                 "a request failed"
             ),
         }
@@ -139,6 +143,24 @@ impl fmt::Debug for Watch {
         })
     }
 }
+
+/// What lies below an error, in one line, for the log: that a connection was refused, say, or a
+/// certificate.
+fn causes(error: &Error) -> String {
+    let mut line = String::new();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&one_line(&source.to_string(), SHOWN_CAUSE_CHARS));
+        cause = source.source();
+    }
+    line
+}
+
+/// How much of each cause the log shows, in characters.
+const SHOWN_CAUSE_CHARS: usize = 200;
 
 /// Whole milliseconds, for the log.
 pub(crate) fn millis(duration: Duration) -> u64 {

@@ -33,10 +33,10 @@ use crate::types::CreateInvoicePayment;
 pub struct Unchecked<T>(pub T);
 
 /// What the writes of a [`Client`](crate::Client) send: a `Validated` request or an [`Unchecked`]
-/// one. There are no others. A reference is enough, and for a list of payments it's needed.
+/// one. There are no others. A reference is enough.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is neither checked nor marked as unchecked",
-    label = "give `&Validated` or `Unchecked(&..)`",
+    message = "`{Self}` isn't a request that this call can send",
+    label = "give what this call sends as `&Validated`, or marked as `Unchecked(&..)`",
     note = "`Validated::create`, `Validated::bulk` and `Validated::update` check a request before it is sent"
 )]
 pub trait Outgoing<T: ?Sized + ToOwned>: sealed::Sealed {
@@ -84,6 +84,16 @@ impl<const N: usize> Outgoing<[CreateInvoicePayment]> for Unchecked<&[CreateInvo
 
     fn into_request(self) -> Vec<CreateInvoicePayment> {
         self.0.to_vec()
+    }
+}
+
+impl Outgoing<[CreateInvoicePayment]> for Unchecked<Vec<CreateInvoicePayment>> {
+    fn request(&self) -> &[CreateInvoicePayment] {
+        &self.0
+    }
+
+    fn into_request(self) -> Vec<CreateInvoicePayment> {
+        self.0
     }
 }
 

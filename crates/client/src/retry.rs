@@ -23,7 +23,8 @@ use crate::reply::Headers;
 ///
 /// - a **list** always;
 /// - a **record** or **bulk** only if every payment has an `external_id`: then it's an upsert and
-///   finds what is there. A payment without one is sent once, whatever becomes of it;
+///   finds what is there. A payment without one is sent once, whatever becomes of it, unless it was
+///   refused for its token;
 /// - an **update**, unless [`RetryPolicy::updates`] says otherwise: it sets values rather than
 ///   adding to them, so that twice is the same as once. What can happen is that another writer
 ///   changes the same payment between a lost reply and the repetition, and is overwritten.

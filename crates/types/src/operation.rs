@@ -1,6 +1,15 @@
 //! What the generated enum [`Operation`](crate::Operation) tells about an operation's parameters.
 
-use crate::Shape;
+use std::fmt;
+
+use crate::{Operation, Shape};
+
+/// The operation's id, such as `record_invoice_payment`.
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
 
 /// A parameter of an operation in its path, query or headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use layer_payments_client::types::CreateInvoicePayment;
-use layer_payments_client::{Client, Error, RateLimiter, RetryPolicy, Unchecked};
+use layer_payments_client::{Client, Error, RateLimiter, RetryPolicy, Unchecked, reqwest};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -465,9 +465,10 @@ async fn a_longer_wait_than_allowed_is_cut_and_one_beyond_the_calls_time_is_not_
     assert!(error.is_timeout() && error.is_retryable() && !error.is_outcome_unknown());
     assert_eq!(
         error.to_string(),
-        "list_invoice_payments: no place under the rate limit within 60s; too many calls share the limiter, or the \
-         API has asked them to wait; nothing was sent"
+        "list_invoice_payments: no place under the rate limit within 60s: the API has asked to wait for 3600.0s yet; \
+         nothing was sent"
     );
+    assert!(error.retry_after() > Some(Duration::from_secs(3_500)));
     assert_eq!(server.requests().len(), 1);
 }
 
@@ -571,6 +572,138 @@ async fn an_api_that_is_down_is_not_pressed() {
         let error = call(&client, "list").await.expect_err("it's down");
         let expected = if number < 50 { 3 } else { 1 };
         assert_eq!(error.attempts(), expected, "call {number}");
+        let line = error.to_string();
+        let is_told = line.contains("not sent again, since the budget of retries is used up");
+        assert_eq!(is_told, number >= 50, "{line}");
     }
     assert_eq!(server.requests().len(), 200);
+}
+
+/// A record that could be there twice, the number of requests that it took, and its error.
+async fn record_nameless(client: &Client, server: &Script) -> (usize, Error) {
+    let result = client.record(Unchecked(&nameless())).await;
+    (server.requests().len(), result.expect_err("it fails"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_client_of_ones_own_sends_no_payment_twice() {
+    // It would repeat what answers 503, and follow redirects.
+    let host = |url: &str| url.trim_start_matches("http://").to_owned();
+    let server = Script::of([error(503)]).await;
+    let policy = reqwest::retry::for_host(host(&server.url))
+        .max_retries_per_request(3)
+        .classify_fn(|attempt| match attempt.status() {
+            Some(status) if status.is_server_error() => attempt.retryable(),
+            _ => attempt.success(),
+        });
+    let http = reqwest::Client::builder().retry(policy).build();
+    let client = builder()
+        .base_url(&server.url)
+        .http_client(http.expect("right settings"))
+        .build()
+        .expect("right settings");
+    let (requests, error) = record_nameless(&client, &server).await;
+    assert_eq!((requests, error.attempts()), (1, 1), "{error}");
+    assert!(error.is_outcome_unknown());
+
+    let target = Script::of([Step::Answer]).await;
+    let redirect = format!(
+        "HTTP/1.1 307 Elsewhere\r\nLocation: {}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        target.url
+    );
+    let server = Script::of([Step::Send(redirect)]).await;
+    let client = builder()
+        .base_url(&server.url)
+        .http_client(reqwest::Client::new())
+        .build()
+        .expect("right settings");
+    let (requests, error) = record_nameless(&client, &server).await;
+    assert_eq!((requests, target.requests().len()), (1, 0), "{error}");
+    assert_eq!(error.status(), Some(307), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_used_again_and_lost_sends_no_payment_twice() {
+    // The first request of each connection is answered and the connection kept; the second one is
+    // read, and then the connection closed.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let requests = Arc::<Mutex<usize>>::default();
+    let seen = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                for number in 0..2 {
+                    let request = read_request(&mut stream).await;
+                    if request.is_empty() {
+                        return;
+                    }
+                    *seen.lock().expect("no panic") += 1;
+                    if number == 0 {
+                        let answer = answer(&request).replace("Connection: close\r\n", "");
+                        drop(stream.write_all(answer.as_bytes()).await);
+                    }
+                }
+            });
+        }
+    });
+    let client = client(&url, quick());
+    let count = || *requests.lock().expect("no panic");
+    call(&client, "record without an external id")
+        .await
+        .expect("the first is answered");
+    let error = call(&client, "record without an external id")
+        .await
+        .expect_err("the second is lost");
+    assert!(
+        error.is_outcome_unknown() && error.attempts() == 1,
+        "{error}"
+    );
+    assert_eq!(count(), 2);
+    // One with an external id is sent again, over another connection.
+    call(&client, "list").await.expect("a new connection");
+    assert_eq!(call(&client, "record").await.expect("it's repeated"), 2);
+    assert_eq!(count(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_refuses_for_now_speaks_for_other_calls() {
+    for status in [200, 400] {
+        let reply = format!(
+            "HTTP/1.1 {status} Whatever\r\nRetry-After: 3600\r\nContent-Length: 11\r\nConnection: close\r\n\r\n\
+             {{\"data\":[]}}"
+        );
+        let server = Script::of([Step::Send(reply), Step::Answer]).await;
+        let client = client(&server.url, RetryPolicy::never());
+        let first = call(&client, "list").await;
+        assert_eq!(first.is_ok(), status == 200);
+        call(&client, "list").await.expect("it isn't held back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaves_when_there_is_no_time_left_for_an_answer() {
+    // After the first refusal the wait would end within the call's time, but only just.
+    let refusal =
+        "HTTP/1.1 429 No\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let server = Script::of([Step::Send(refusal.to_owned()), Step::Answer]).await;
+    let client = builder()
+        .base_url(&server.url)
+        .retry(quick())
+        .timeout(Duration::from_millis(1_050))
+        .build()
+        .expect("right settings");
+    let error = call(&client, "record").await.expect_err("it's refused");
+    assert!(error.is_rate_limited() && error.is_retryable(), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("not sent again, since the call's time would be over"),
+        "{error}"
+    );
+    let error = call(&client, "record").await.expect_err("there's no place");
+    assert!(error.is_timeout() && !error.is_outcome_unknown(), "{error}");
+    assert!(error.retry_after() <= Some(Duration::from_secs(1)));
+    assert_eq!(server.requests().len(), 1);
 }

@@ -117,6 +117,10 @@ fn a_base_url_that_cannot_be_right_is_refused() {
         ),
         ("https://sandbox.layerfi.com/#top", "has a `?` or `#` part"),
         (
+            "https://sandbox.layerfi.com/v1/",
+            "leave out /v1, which every path begins with",
+        ),
+        (
             "http://sandbox.layerfi.com",
             "over which secrets would cross the network unencrypted",
         ),

@@ -16,7 +16,9 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use crate::support::{BUSINESS, PAYMENT, Then, changes, create, envelope, payment, raw_server};
+use crate::support::{
+    BUSINESS, PAYMENT, Then, changes, closed_port, create, envelope, payment, raw_server,
+};
 
 const ID: &str = "client-1";
 const SECRET: &str = "tok_watched-5ecret-of-client-1";
@@ -365,7 +367,7 @@ async fn what_is_sent_again_is_a_warning_and_what_fails_for_good_is_none() {
             (level, event)
         })
         .collect();
-    let [refused, page, reason, last] = events.as_slice() else {
+    let [refused, page, last] = events.as_slice() else {
         panic!("{events:#?}");
     };
     let operation = "record_invoice_payment";
@@ -408,13 +410,6 @@ async fn what_is_sent_again_is_a_warning_and_what_fails_for_good_is_none() {
         })
     );
     assert_eq!(
-        *reason,
-        (
-            "TRACE".to_owned(),
-            json!({"message": "the request isn't sent again", "reason": "Lasting"})
-        )
-    );
-    assert_eq!(
         *last,
         (
             "DEBUG".to_owned(),
@@ -428,6 +423,17 @@ async fn what_is_sent_again_is_a_warning_and_what_fails_for_good_is_none() {
             })
         )
     );
+}
+
+#[tokio::test]
+async fn what_lies_below_an_error_is_in_the_log() {
+    let client = crate::support::client(&closed_port().await);
+    let (lines, _guard) = watch();
+    let error = client.list().send().await.expect_err("nobody is there");
+    assert!(error.is_connect());
+    let events = lines.own();
+    let causes = events[0].1["causes"].as_str().expect("text");
+    assert!(causes.contains("refused"), "{causes}");
 }
 
 #[tokio::test]

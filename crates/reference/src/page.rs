@@ -520,7 +520,7 @@ impl<'a> Page<'a> {
         let values = schema.items_of("enum");
         if !values.is_empty() {
             let values: Vec<String> = values.iter().map(|value| code(&plain(value))).collect();
-            facts.push(format!("One of {}", values.join(" ")));
+            facts.push(format!("One of {}", values.join(", ")));
         }
         for (keyword, before, after) in LIMITS {
             if let Some(value) = schema.get(keyword) {

@@ -263,7 +263,12 @@ impl<'a> Page<'a> {
     fn security(&mut self) {
         self.push("<h3>Authentication</h3>\n<dl>\n");
         for (_, scheme) in self.component("securitySchemes") {
-            let kind = scheme.text("scheme").unwrap_or_default();
+            // A document may write it small, as the registry of these schemes does not.
+            let kind = match scheme.text("scheme").unwrap_or_default() {
+                "bearer" => "Bearer",
+                "basic" => "Basic",
+                kind => kind,
+            };
             self.push(&format!(
                 "<dt>{}</dt><dd>",
                 code(&format!("Authorization: {kind} …"))

@@ -188,7 +188,13 @@ impl Drop for Browser {
 /// The browser's program.
 fn find() -> PathBuf {
     if let Some(named) = std::env::var_os("CHROMIUM") {
-        return named.into();
+        let named = PathBuf::from(named);
+        assert!(
+            named.is_file(),
+            "CHROMIUM names {}, which isn't there",
+            named.display()
+        );
+        return named;
     }
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let found = NAMES.iter().find_map(|name| {

@@ -172,10 +172,8 @@ fn rename_references(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(rename_references),
         Value::Object(keys) => keys.values_mut().for_each(rename_references),
-        Value::String(text) => {
-            if text.starts_with("layer-payments.yaml#") {
-                *text = text.replace(".yaml#", ".json#");
-            }
+        Value::String(text) if text.starts_with("layer-payments.yaml#") => {
+            *text = text.replace(".yaml#", ".json#");
         }
         _ => {}
     }

@@ -5,10 +5,16 @@ pub mod books;
 pub mod process;
 pub mod random;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use layer_payments_reference::Document;
 use serde_json::{Map, Value, json};
+
+/// What the names of schemas begin with in these tests.
+const BASE: &str = "https://tests.invalid/";
 
 /// The top of the workspace.
 #[must_use]
@@ -97,47 +103,44 @@ pub fn json_file(path: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// One of the spec's schemas as a JSON Schema (draft 4 plus what OpenAPI 3.0 and it share), with all others at hand for
-/// its references. With `array`, the schema of a list of it.
+/// One of the spec's schemas as a JSON Schema, as it is published, with all others at hand for its references. With
+/// `array`, the schema of a list of it.
 ///
-/// OpenAPI 3.0 writes "or null" as `nullable: true`, which no JSON Schema validator knows, so each nullable schema
-/// becomes a choice between itself and null.
+/// # Panics
+///
+/// When the spec isn't one.
 #[must_use]
 pub fn json_schema(spec: &Value, name: &str, array: bool) -> Value {
-    let mut schemas = spec["components"]["schemas"].clone();
-    for schema in schemas
-        .as_object_mut()
-        .into_iter()
-        .flat_map(Map::values_mut)
-    {
-        spell_out_null(schema);
-    }
-    let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
-    let mut document = if array {
+    let schemas = json_schemas(spec.to_string());
+    let reference = json!({ "$ref": format!("{name}.json") });
+    let mut schema = if array {
         json!({ "type": "array", "items": reference })
     } else {
-        json!({ "allOf": [reference] })
+        reference
     };
-    document["components"] = json!({ "schemas": schemas });
-    document
+    schema["$id"] = Value::from(BASE);
+    schema["$defs"] = Value::Object(schemas);
+    schema
 }
 
-/// Rewrites `nullable: true` below a schema.
-fn spell_out_null(schema: &mut Value) {
-    match schema {
-        Value::Array(items) => items.iter_mut().for_each(spell_out_null),
-        Value::Object(keys) => {
-            // Examples and mappings are data, not schemas.
-            keys.remove("example");
-            keys.remove("discriminator");
-            keys.values_mut().for_each(spell_out_null);
-            if keys.remove("nullable") == Some(Value::Bool(true)) {
-                let inner = Value::Object(std::mem::take(keys));
-                *schema = json!({ "anyOf": [{ "type": "null" }, inner] });
-            }
-        }
-        _ => {}
+/// All schemas of a spec, by name. They are kept: a test of many values asks for them as often.
+fn json_schemas(spec: String) -> Map<String, Value> {
+    static KNOWN: Mutex<BTreeMap<String, Map<String, Value>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(schemas) = known.get(&spec) {
+        return schemas.clone();
     }
+    let document = Document::from_yaml(&spec).expect("the spec was read before");
+    let schemas = document
+        .json_schemas(BASE, "")
+        .into_iter()
+        .map(|(name, text)| {
+            let schema = serde_json::from_str(&text).expect("a schema is JSON");
+            (name, schema)
+        })
+        .collect::<Map<String, Value>>();
+    known.insert(spec, schemas.clone());
+    schemas
 }
 
 /// Checks a value against a JSON Schema, formats included, and gives each fault with its place.
@@ -171,7 +174,7 @@ pub fn closed(mut schema: Value) -> Value {
             _ => {}
         }
     }
-    close(&mut schema["components"]);
+    close(&mut schema["$defs"]);
     schema
 }
 

@@ -9,6 +9,7 @@ mod dependencies;
 mod members;
 mod outputs;
 mod packages;
+mod publish;
 mod surface;
 mod test;
 mod testdata;
@@ -70,6 +71,16 @@ enum Task {
     Dependencies,
     /// Make the package of each published crate and build it, with each of its features
     Packages,
+    /// Make dist/, the spec for those who have nothing else of this project
+    ///
+    /// The documents as YAML and JSON, each type as a JSON Schema, the rules with their test vectors, the examples, pages of
+    /// reference, a changelog, and the checksums of all that. The same sources make the same bytes. Refuses when the newest
+    /// entry of spec/CHANGELOG.md isn't for the version of the spec. What an earlier run made is replaced.
+    Publish {
+        /// Make this folder instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Run every check of the project, as CI does
     ///
     /// Formatting, generated files, dependencies, lints, all tests, documentation, public surface and packages, in the
@@ -114,6 +125,7 @@ fn main() -> ExitCode {
         Task::Surface { check } => surface::run(&root, check.mode()).map(report),
         Task::Dependencies => dependencies::run(&root),
         Task::Packages => packages::run(&root),
+        Task::Publish { out } => publish::run(&root, out.as_deref()),
         Task::Test => test::run(&root).map_err(anyhow::Error::msg),
         Task::Bench { names } => bench::run(&root, &names).map_err(anyhow::Error::msg),
     };

@@ -191,6 +191,6 @@ fn render(file: &str, hash: &str, about: &str, items: Vec<Item>) -> String {
     text
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

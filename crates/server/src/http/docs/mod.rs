@@ -1,19 +1,15 @@
 //! The specifications, for people and programs: pages of HTML and the documents themselves.
 //!
-//! The pages are made from the specifications that are compiled in, at their first request, by a few hundred lines here.
-//! The known viewers are megabytes of script for a page that has to be read and not to be run; these need no script,
-//! nothing from the network, and no step of the build.
-
-mod node;
-mod page;
+//! The pages are made from the specifications that are compiled in, at their first request, by the crate that also makes
+//! those that the project publishes.
 
 use std::sync::LazyLock;
 
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use layer_payments_reference::{self as reference, Links};
 
-use self::node::Node;
 use super::query;
 use super::refusal::Refusal;
 
@@ -23,6 +19,18 @@ static PUBLIC: LazyLock<Document> =
 
 /// That of the routes beside it.
 static LOCAL: LazyLock<Document> = LazyLock::new(|| Document::new(include_str!("local.yaml")));
+
+/// Where the server has the pages and documents, as its routes say.
+const LINKS: Links<'_> = Links {
+    pages: &[("Payments", "/docs"), ("This server", "/docs/local")],
+    schemas: "/docs",
+    documents: &[
+        ("/openapi.yaml", "/openapi.yaml"),
+        ("/openapi.json", "/openapi.json"),
+        ("/local/openapi.yaml", "/local/openapi.yaml"),
+        ("/local/openapi.json", "/local/openapi.json"),
+    ],
+};
 
 /// A specification in its forms.
 struct Document {
@@ -38,14 +46,12 @@ struct Made {
 
 impl Document {
     fn new(yaml: &'static str) -> Document {
-        let made = serde_saphyr::from_str::<Node>(yaml)
-            .map_err(|error| error.to_string())
-            .and_then(|spec| {
-                let json =
-                    serde_json::to_string_pretty(&spec).map_err(|error| error.to_string())?;
-                let page = page::write(&spec);
-                Ok(Made { json, page })
-            });
+        let made = reference::Document::from_yaml(yaml)
+            .map(|document| Made {
+                json: document.json(),
+                page: document.page(&LINKS),
+            })
+            .map_err(|error| error.to_string());
         Document { yaml, made }
     }
 
@@ -120,150 +126,29 @@ fn give(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
-
     use super::*;
-
-    /// Both specifications and their pages.
-    fn all() -> [(Value, &'static str); 2] {
-        [&*PUBLIC, &*LOCAL].map(|document| {
-            let made = document.made.as_ref().unwrap();
-            let spec: Value = serde_json::from_str(&made.json).unwrap();
-            (spec, made.page.as_str())
-        })
-    }
-
-    /// Calls `see` with each object of a document, the name that it has there, and whether it is a schema.
-    fn walk(name: &str, value: &Value, schema: bool, see: &mut impl FnMut(&str, &Value, bool)) {
-        match value {
-            Value::Object(map) => {
-                see(name, value, schema);
-                for (key, value) in map {
-                    // What is an example may look like anything.
-                    if ["example", "examples", "default", "mapping"].contains(&key.as_str()) {
-                        continue;
-                    }
-                    let map_of_schemas = name == "schemas" || (schema && name == "properties");
-                    let is_schema = map_of_schemas
-                        || ["schema", "items"].contains(&key.as_str())
-                        || (schema && key == "properties");
-                    walk(key, value, is_schema, see);
-                }
-            }
-            Value::Array(values) => {
-                for value in values {
-                    walk(name, value, ["allOf", "oneOf"].contains(&name), see);
-                }
-            }
-            _ => {}
-        }
-    }
+    use crate::http::routes;
 
     #[test]
-    fn the_json_is_the_yaml() {
+    fn what_a_page_links_to_is_there() {
         for document in [&*PUBLIC, &*LOCAL] {
-            let read: Value = serde_saphyr::from_str(document.yaml).unwrap();
-            let json = &document.made.as_ref().unwrap().json;
-            assert_eq!(serde_json::from_str::<Value>(json).unwrap(), read);
-            // In the order of the document.
-            assert!(json.starts_with("{\n  \"openapi\": \"3.0.3\",\n  \"info\": {"));
-        }
-    }
-
-    #[test]
-    fn a_page_has_all_that_its_specification_says() {
-        for (spec, page) in all() {
-            let mut described = 0;
-            walk("", &spec, false, &mut |name, object, _| {
-                if let Some(id) = object.get("operationId").and_then(Value::as_str) {
-                    assert!(page.contains(&format!("<article id=\"{id}\"")), "{id}");
-                }
-                if let Some(name) = object.get("in").and(object.get("name")) {
-                    let name = name.as_str().unwrap();
-                    assert!(page.contains(&format!("<code>{name}</code>")), "{name}");
-                }
-                if let Some(description) = object.get("description").and_then(Value::as_str) {
-                    let html = page::markdown(description);
-                    assert!(page.contains(html.trim()), "{name}: {description}");
-                    described += 1;
-                }
-                if name == "properties" {
-                    for name in object.as_object().unwrap().keys() {
-                        assert!(page.contains(&format!("<code>{name}</code>")), "{name}");
-                    }
-                }
-                for value in object
-                    .get("enum")
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten()
-                {
-                    let value = value
-                        .as_str()
-                        .map_or_else(|| value.to_string(), str::to_owned);
-                    assert!(page.contains(&format!("<code>{value}</code>")), "{value}");
-                }
-            });
-            assert!(described > 20);
-            for name in spec["components"]["schemas"].as_object().unwrap().keys() {
-                assert!(page.contains(&format!("id=\"schema-{name}\"")), "{name}");
+            let page = &document.made.as_ref().unwrap().page;
+            let links: Vec<&str> = page
+                .split("href=\"/")
+                .skip(1)
+                .map(|rest| rest.split('"').next().unwrap())
+                .collect();
+            assert!(links.len() >= 6, "{links:?}");
+            for link in links {
+                let (path, id) = link.split_once('#').unwrap_or((link, ""));
+                let path = format!("/{path}");
+                assert!(routes::all().any(|route| route.path == path), "{link}");
+                let public = &PUBLIC.made.as_ref().unwrap().page;
+                assert!(
+                    id.is_empty() || public.contains(&format!(" id=\"{id}\"")),
+                    "{link}"
+                );
             }
         }
-    }
-
-    #[test]
-    fn no_keyword_of_a_schema_is_passed_over() {
-        for (spec, _) in all() {
-            walk("", &spec, false, &mut |name, object, schema| {
-                if !schema || name == "properties" || name == "schemas" {
-                    return;
-                }
-                for keyword in object.as_object().unwrap().keys() {
-                    assert!(
-                        page::KEYWORDS.contains(&keyword.as_str()),
-                        "the page doesn't show `{keyword}` of {name}"
-                    );
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn links_lead_somewhere_and_nothing_is_loaded() {
-        for (_, page) in all() {
-            let ids: Vec<&str> = values(page, " id=\"").collect();
-            let unique: BTreeSet<&str> = ids.iter().copied().collect();
-            assert_eq!(ids.len(), unique.len(), "an id stands there twice");
-            for link in values(page, "href=\"") {
-                if let Some(id) = link.strip_prefix("/docs#") {
-                    let there = format!(" id=\"{id}\"");
-                    assert!(
-                        PUBLIC.made.as_ref().unwrap().page.contains(&there),
-                        "{link}"
-                    );
-                }
-                match link.strip_prefix('#') {
-                    Some(id) => assert!(unique.contains(id), "{link}"),
-                    None => assert!(
-                        link.starts_with('/') || link.starts_with("https://opensource.org/"),
-                        "{link}"
-                    ),
-                }
-            }
-            for loading in [
-                "<script", "<link", "<img", "<iframe", "src=", "url(", "@import",
-            ] {
-                assert!(!page.contains(loading), "{loading}");
-            }
-        }
-    }
-
-    /// The values of an attribute.
-    fn values<'a>(page: &'a str, attribute: &str) -> impl Iterator<Item = &'a str> {
-        page.split(attribute)
-            .skip(1)
-            .map(|rest| rest.split('"').next().unwrap())
     }
 }

@@ -2,11 +2,12 @@
 
 use pulldown_cmark::{Event, Parser, html};
 
-use super::node::Node;
+use crate::Links;
+use crate::node::Node;
 
 /// The keywords of a schema that the page shows. A test holds the specifications against them.
 #[cfg(test)]
-pub(super) const KEYWORDS: [&str; 27] = [
+pub(crate) const KEYWORDS: [&str; 27] = [
     "$ref",
     "additionalProperties",
     "allOf",
@@ -51,9 +52,10 @@ const LIMITS: [(&str, &str, &str); 8] = [
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Writes the page.
-pub(super) fn write(spec: &Node) -> String {
+pub(crate) fn write(spec: &Node, links: &Links<'_>) -> String {
     let mut page = Page {
         spec,
+        links,
         html: String::with_capacity(256 << 10),
     };
     page.all();
@@ -61,7 +63,7 @@ pub(super) fn write(spec: &Node) -> String {
 }
 
 /// Markdown as HTML. Tags in it are shown and not obeyed.
-pub(super) fn markdown(text: &str) -> String {
+pub(crate) fn markdown(text: &str) -> String {
     let events = Parser::new(text).map(|event| match event {
         Event::Html(tag) | Event::InlineHtml(tag) => Event::Text(tag),
         event => event,
@@ -87,7 +89,7 @@ fn code(text: &str) -> String {
 fn plain(value: &Node) -> String {
     match value {
         Node::Text(text) => text.clone(),
-        value => serde_json::to_string(value).unwrap_or_default(),
+        value => value.line(),
     }
 }
 
@@ -98,6 +100,7 @@ fn name_of(reference: &str) -> &str {
 
 struct Page<'a> {
     spec: &'a Node,
+    links: &'a Links<'a>,
     html: String,
 }
 
@@ -190,9 +193,12 @@ impl<'a> Page<'a> {
     fn contents(&mut self, title: &str) {
         self.push(&format!(
             "<input type=\"checkbox\" id=\"menu\"><label for=\"menu\">Contents</label>\n<nav>\n\
-             <a class=\"title\" href=\"#top\">{title}</a>\n<p class=\"pages\"><a href=\"/docs\">Payments</a> \
-             <a href=\"/docs/local\">This server</a></p>\n"
+             <a class=\"title\" href=\"#top\">{title}</a>\n<p class=\"pages\">"
         ));
+        for (name, address) in self.links.pages {
+            self.anchor(name, address);
+        }
+        self.push("</p>\n");
         for (index, tag) in self.spec.items_of("tags").iter().enumerate() {
             let name = tag.text("name").unwrap_or_default();
             self.push(&format!(
@@ -210,17 +216,23 @@ impl<'a> Page<'a> {
         }
         self.push("<h3><a href=\"#schemas\">Schemas</a></h3>\n<ul>\n");
         for (name, _) in self.component("schemas") {
+            let name = escaped(name);
             self.push(&format!(
                 "<li><a href=\"#schema-{name}\"><span>{name}</span></a></li>\n"
             ));
         }
-        self.push(
-            "</ul>\n<h3>The document itself</h3>\n<ul>\n\
-             <li><a href=\"/openapi.yaml\">/openapi.yaml</a></li>\n\
-             <li><a href=\"/openapi.json\">/openapi.json</a></li>\n\
-             <li><a href=\"/local/openapi.yaml\">/local/openapi.yaml</a></li>\n\
-             <li><a href=\"/local/openapi.json\">/local/openapi.json</a></li>\n</ul>\n</nav>\n",
-        );
+        self.push("</ul>\n<h3>The document itself</h3>\n<ul>\n");
+        for (name, address) in self.links.documents {
+            self.push("<li>");
+            self.anchor(name, address);
+            self.push("</li>\n");
+        }
+        self.push("</ul>\n</nav>\n");
+    }
+
+    fn anchor(&mut self, text: &str, address: &str) {
+        let (text, address) = (escaped(text), escaped(address));
+        self.push(&format!("<a href=\"{address}\">{text}</a>\n"));
     }
 
     fn description(&mut self, node: &Node) {
@@ -251,7 +263,12 @@ impl<'a> Page<'a> {
     fn security(&mut self) {
         self.push("<h3>Authentication</h3>\n<dl>\n");
         for (_, scheme) in self.component("securitySchemes") {
-            let kind = scheme.text("scheme").unwrap_or_default();
+            // A document may write it small, as the registry of these schemes does not.
+            let kind = match scheme.text("scheme").unwrap_or_default() {
+                "bearer" => "Bearer",
+                "basic" => "Basic",
+                kind => kind,
+            };
             self.push(&format!(
                 "<dt>{}</dt><dd>",
                 code(&format!("Authorization: {kind} …"))
@@ -347,7 +364,7 @@ impl<'a> Page<'a> {
                 };
                 let text = match value {
                     Node::Text(text) => text.clone(),
-                    value => serde_json::to_string_pretty(value).unwrap_or_default(),
+                    value => value.pretty(),
                 };
                 self.push(&format!(
                     "<details><summary>Example: {}</summary><pre>{}</pre></details>\n",
@@ -411,7 +428,7 @@ impl<'a> Page<'a> {
             && let Some(value) = self.resolved(example).get("value")
         {
             if media_type == "application/json" {
-                let json = serde_json::to_string_pretty(value).unwrap_or_default();
+                let json = value.pretty();
                 let json = json.replace('\'', "'\\''");
                 command.push_str(" \\\n  -H 'Content-Type: application/json' \\\n  -d '");
                 command.push_str(&json);
@@ -475,7 +492,7 @@ impl<'a> Page<'a> {
     /// What kind of value a schema is of, in a few words, with links to other schemas.
     fn kind(&self, schema: &Node) -> String {
         let mut kind = if let Some(reference) = schema.text("$ref") {
-            link(reference)
+            self.link(reference)
         } else if let [only, ..] = schema.items_of("allOf") {
             self.kind(only)
         } else if !schema.items_of("oneOf").is_empty() {
@@ -508,7 +525,7 @@ impl<'a> Page<'a> {
         let values = schema.items_of("enum");
         if !values.is_empty() {
             let values: Vec<String> = values.iter().map(|value| code(&plain(value))).collect();
-            facts.push(format!("One of {}", values.join(" ")));
+            facts.push(format!("One of {}", values.join(", ")));
         }
         for (keyword, before, after) in LIMITS {
             if let Some(value) = schema.get(keyword) {
@@ -534,7 +551,7 @@ impl<'a> Page<'a> {
         if let Some(discriminator) = schema.get("discriminator") {
             let mapping = discriminator.entries_of("mapping").iter();
             let mapping: Vec<String> = mapping
-                .map(|(value, schema)| format!("{} is {}", code(value), link(&plain(schema))))
+                .map(|(value, schema)| format!("{} is {}", code(value), self.link(&plain(schema))))
                 .collect();
             facts.push(format!(
                 "told apart by {}: {}",
@@ -553,23 +570,22 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// A link to a schema.
+    fn link(&self, reference: &str) -> String {
+        let name = escaped(name_of(reference));
+        let page = match reference.starts_with('#') {
+            true => String::new(),
+            false => escaped(self.links.schemas),
+        };
+        format!("<a href=\"{page}#schema-{name}\">{name}</a>")
+    }
+
     fn example_line(&mut self, example: &Node) {
         self.push(&format!(
             "<p class=\"facts\">Example: {}</p>",
             code(&plain(example))
         ));
     }
-}
-
-fn link(reference: &str) -> String {
-    let name = escaped(name_of(reference));
-    // Only the page below /local refers to the other document, the public one.
-    let page = if reference.starts_with('#') {
-        ""
-    } else {
-        "/docs"
-    };
-    format!("<a href=\"{page}#schema-{name}\">{name}</a>")
 }
 
 fn required(required: bool) -> &'static str {

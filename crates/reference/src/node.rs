@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Null,
     Bool(bool),
     Integer(i64),
@@ -18,7 +18,7 @@ pub(super) enum Node {
 
 impl Node {
     /// The value of a key of a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         let mut entries = self.entries().iter();
         entries
             .find(|(known, _)| known == key)
@@ -26,7 +26,7 @@ impl Node {
     }
 
     /// The text of a key of a map.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match self.get(key)? {
             Node::Text(text) => Some(text),
             _ => None,
@@ -34,12 +34,12 @@ impl Node {
     }
 
     /// Whether a key of a map is `true`.
-    pub(super) fn is(&self, key: &str) -> bool {
+    pub(crate) fn is(&self, key: &str) -> bool {
         self.get(key) == Some(&Node::Bool(true))
     }
 
     /// The entries of a map; none of anything else.
-    pub(super) fn entries(&self) -> &[(String, Node)] {
+    pub(crate) fn entries(&self) -> &[(String, Node)] {
         match self {
             Node::Map(entries) => entries,
             _ => &[],
@@ -47,16 +47,27 @@ impl Node {
     }
 
     /// The entries of the map that a key has.
-    pub(super) fn entries_of(&self, key: &str) -> &[(String, Node)] {
+    pub(crate) fn entries_of(&self, key: &str) -> &[(String, Node)] {
         self.get(key).map_or(&[], Node::entries)
     }
 
     /// The items of the list that a key has.
-    pub(super) fn items_of(&self, key: &str) -> &[Node] {
+    pub(crate) fn items_of(&self, key: &str) -> &[Node] {
         match self.get(key) {
             Some(Node::List(items)) => items,
             _ => &[],
         }
+    }
+
+    /// The node as JSON, on one line.
+    pub(crate) fn line(&self) -> String {
+        // Keys are texts and numbers finite, so that nothing can fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The node as JSON, indented by two blanks.
+    pub(crate) fn pretty(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
 

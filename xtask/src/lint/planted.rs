@@ -22,7 +22,7 @@ struct Fault {
     found_by: &'static [(Linter, &'static str)],
 }
 
-const FAULTS: [Fault; 19] = [
+const FAULTS: [Fault; 20] = [
     Fault {
         name: "no-operation-id",
         from: "      operationId: get_parcel\n",
@@ -86,6 +86,15 @@ const FAULTS: [Fault; 19] = [
         found_by: &[
             (Spectral, "oas3-valid-schema-example"),
             (Validator, "maybe"),
+        ],
+    },
+    Fault {
+        name: "wrong-example-of-a-property",
+        from: "          description: The weight in grams.\n",
+        to: "          description: The weight in grams.\n          example: heavy\n",
+        found_by: &[
+            (Spectral, "oas3-valid-schema-example"),
+            (Redocly, "no-invalid-schema-examples"),
         ],
     },
     Fault {

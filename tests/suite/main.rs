@@ -2,6 +2,7 @@
 //! and program agree.
 
 mod builders;
+mod document;
 mod examples;
 mod line;
 mod local;

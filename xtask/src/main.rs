@@ -6,6 +6,7 @@
 mod bench;
 mod codegen;
 mod dependencies;
+mod lint;
 mod members;
 mod outputs;
 mod packages;
@@ -13,6 +14,7 @@ mod publish;
 mod surface;
 mod test;
 mod testdata;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +51,12 @@ enum Task {
         #[arg(long)]
         verbose: bool,
     },
+    /// Lint the documents of spec/ with other projects' linters
+    ///
+    /// Spectral, Redocly, openapi-spec-validator and openapi-generator, as spec/lint/ sets them up; whatever one of them
+    /// says is an error. Installs them into target/tools, which takes the network and a minute once; needs Node.js with
+    /// npm, Python 3 with venv, and Java.
+    Lint,
     /// Make tests/data/payments.csv, ten thousand plausible payments
     ///
     /// The same code makes the same bytes on every machine; nobody's customers are in it.
@@ -83,7 +91,7 @@ enum Task {
     },
     /// Run every check of the project, as CI does
     ///
-    /// Formatting, generated files, dependencies, lints, all tests, documentation, public surface and packages, in the
+    /// Formatting, generated files, the documents' linters, dependencies, lints, all tests, documentation, public surface and packages, in the
     /// order in which they fail fastest. The first failure ends the run and names the command that repeats it alone.
     Test,
     /// Measure the server against what it stands on
@@ -121,6 +129,7 @@ fn main() -> ExitCode {
     let root = workspace_root();
     let result = match Cli::parse().task {
         Task::Codegen { check, verbose } => codegen::run(&root, check.mode(), verbose).map(report),
+        Task::Lint => lint::run(&root),
         Task::Testdata { check } => testdata::run(&root, check.mode()).map(report),
         Task::Surface { check } => surface::run(&root, check.mode()).map(report),
         Task::Dependencies => dependencies::run(&root),

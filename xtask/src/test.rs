@@ -52,6 +52,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         &[],
     )?;
     cargo(root, "test data", &["xtask", "testdata", "--check"], &[])?;
+    cargo(root, "linters of the documents", &["xtask", "lint"], &[])?;
     cargo(root, "dependencies", &["xtask", "dependencies"], &[])?;
     cargo(
         root,

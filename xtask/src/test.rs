@@ -47,6 +47,12 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         &["xtask", "codegen", "--check"],
         &[],
     )?;
+    cargo(
+        root,
+        "changes of the spec",
+        &["xtask", "spec-diff", "--check"],
+        &[],
+    )?;
     cargo(root, "test data", &["xtask", "testdata", "--check"], &[])?;
     cargo(root, "dependencies", &["xtask", "dependencies"], &[])?;
     cargo(

@@ -272,7 +272,7 @@ pub(crate) enum Change {
     SchemaNamed(String),
     Deprecated,
     NoLongerDeprecated,
-    DocumentationChanged(String),
+    DocumentationChanged,
     /// Whatever uses it is a change of its own.
     ComponentAdded,
     ComponentRemoved,
@@ -377,7 +377,7 @@ impl Change {
             Self::SchemaNamed(_) => "schema-named",
             Self::Deprecated => "deprecated",
             Self::NoLongerDeprecated => "no-longer-deprecated",
-            Self::DocumentationChanged(_) => "documentation-changed",
+            Self::DocumentationChanged => "documentation-changed",
             Self::ComponentAdded => "component-added",
             Self::ComponentRemoved => "component-removed",
             Self::Reordered => "reordered",
@@ -416,7 +416,6 @@ impl Change {
             | Self::DiscriminatorValueAdded(text)
             | Self::DiscriminatorValueRemoved(text)
             | Self::SchemaNamed(text)
-            | Self::DocumentationChanged(text)
             | Self::Unjudged(text) => text.clone(),
             _ => return None,
         })
@@ -748,7 +747,7 @@ impl Change {
                 "It works as before; compilers may warn of it.",
                 "Say in the description what to use instead, and until when it works.",
             ),
-            Self::DocumentationChanged(_) => trivial("Only people read it."),
+            Self::DocumentationChanged => trivial("Only people read it."),
             Self::ComponentAdded | Self::ComponentRemoved => {
                 trivial("Whatever uses it is a change of its own.")
             }
@@ -758,7 +757,7 @@ impl Change {
             Self::Unjudged(_) => judgement(
                 Breaking,
                 Breaking,
-                "There is no rule for this key, so nobody knows whom it concerns.",
+                "There is no rule for it, so nobody knows whom it concerns.",
                 "Give it a rule in xtask/src/spec_diff/, with a row in its table.",
             ),
         }

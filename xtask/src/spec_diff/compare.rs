@@ -270,6 +270,7 @@ pub(super) fn compare(old: &Node, new: &Node) -> Vec<Found> {
     let mut comparison = Comparison {
         old,
         new,
+        clean: clean(old, new),
         operation: None,
         compared: BTreeSet::new(),
         found: Vec::new(),
@@ -281,6 +282,8 @@ pub(super) fn compare(old: &Node, new: &Node) -> Vec<Found> {
 struct Comparison<'a> {
     old: &'a Node,
     new: &'a Node,
+    /// The components that are the same in both, with all that they refer to.
+    clean: BTreeSet<String>,
     /// The operation that is being compared.
     operation: Option<String>,
     /// The schemas that were compared on behalf of this operation.
@@ -316,6 +319,13 @@ impl<'a> Comparison<'a> {
         let found = &mut self.found[index];
         found.operations.extend(self.operation.clone());
         found
+    }
+
+    /// Whether two values are the same, with all that they refer to. Most are, so that this saves most of the work.
+    fn untouched(&self, old: &At<'a>, new: &At<'a>) -> bool {
+        let mut references = Vec::new();
+        refers(old.node, &mut references);
+        same(old.node, new.node) && references.iter().all(|to| self.clean.contains(*to))
     }
 
     fn document(&mut self) {
@@ -498,8 +508,14 @@ impl<'a> Comparison<'a> {
                 b.place("operationId"),
             );
         }
-        for (from, to) in old.path_names().into_iter().zip(new.path_names()) {
+        let names = old.path_names().into_iter().zip(new.path_names());
+        for (index, (from, to)) in names.enumerate() {
             if from != to {
+                let key = ("path".to_owned(), index.to_string());
+                let declared = [(self.old, old), (self.new, new)].map(|(root, operation)| {
+                    let written = operation.parameters(root).remove(&key)?;
+                    Some(resolve(root, &written).0.place("name"))
+                });
                 let (from, to) = (from.to_owned(), to.to_owned());
                 self.report(
                     Change::PathParameterRenamed { from, to },
@@ -507,7 +523,9 @@ impl<'a> Comparison<'a> {
                     &place,
                     old.item.pointer.clone(),
                     new.item.pointer.clone(),
-                );
+                )
+                .also
+                .extend(declared.into_iter().flatten());
             }
         }
         let tags = |at: &At<'a>| at.get("tags").map(|tags| tags.node.to_json());
@@ -696,6 +714,9 @@ impl<'a> Comparison<'a> {
 
     /// A parameter of a request or a header of a reply.
     fn parameter(&mut self, old: &At<'a>, new: &At<'a>, side: Side, place: &str) {
+        if self.untouched(old, new) {
+            return;
+        }
         let (old, _) = resolve(self.old, old);
         let (new, _) = resolve(self.new, new);
         self.necessity(&old, &new, side, place);
@@ -896,6 +917,9 @@ impl<'a> Comparison<'a> {
                 );
                 continue;
             };
+            if self.untouched(one, &other) {
+                continue;
+            }
             let (one, _) = resolve(self.old, one);
             let (other, _) = resolve(self.new, &other);
             self.headers(&one, &other, &place);
@@ -953,6 +977,9 @@ impl<'a> Comparison<'a> {
     }
 
     fn schema(&mut self, old: &At<'a>, new: &At<'a>, side: Side, place: &str) {
+        if self.untouched(old, new) {
+            return;
+        }
         let (a, b) = (view(self.old, old), view(self.new, new));
         if !self
             .compared
@@ -1528,6 +1555,70 @@ impl<'a> Comparison<'a> {
                 child_pointer(&one.place("mapping"), value),
                 child_pointer(&other.place("mapping"), value),
             );
+        }
+    }
+}
+
+/// Whether two values are the same, the order of their keys included.
+pub(super) fn same(old: &Node, new: &Node) -> bool {
+    match (&old.kind, &new.kind) {
+        (Kind::Null, Kind::Null) => true,
+        (Kind::Bool(one), Kind::Bool(other)) => one == other,
+        (Kind::Number(one), Kind::Number(other)) => one == other,
+        (Kind::Text(one), Kind::Text(other)) => one == other,
+        (Kind::List(one), Kind::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| same(a, b))
+        }
+        (Kind::Map(one), Kind::Map(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(a, b)| a.key == b.key && same(&a.value, &b.value))
+        }
+        _ => false,
+    }
+}
+
+/// Collects the pointers that a value refers to.
+fn refers<'a>(node: &'a Node, to: &mut Vec<&'a str>) {
+    for entry in node.entries() {
+        match &entry.value.kind {
+            Kind::Text(text) if entry.key == "$ref" => to.extend(text.strip_prefix('#')),
+            _ => refers(&entry.value, to),
+        }
+    }
+    for item in node.items() {
+        refers(item, to);
+    }
+}
+
+/// The components that are the same in both documents, with all that they refer to.
+fn clean(old: &Node, new: &Node) -> BTreeSet<String> {
+    let mut clean: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (section, components) in At::root(old).map("components") {
+        for (name, one) in components.entries() {
+            let other = new
+                .get("components")
+                .and_then(|all| all.get(section)?.get(name));
+            if other.is_some_and(|other| same(one.node, other)) {
+                let mut references = Vec::new();
+                refers(one.node, &mut references);
+                clean.insert(one.pointer, references);
+            }
+        }
+    }
+    loop {
+        let touched: Vec<String> = clean
+            .iter()
+            .filter(|(_, references)| references.iter().any(|to| !clean.contains_key(*to)))
+            .map(|(pointer, _)| pointer.clone())
+            .collect();
+        if touched.is_empty() {
+            return clean.into_keys().collect();
+        }
+        for pointer in touched {
+            clean.remove(&pointer);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask spec-diff [REV]`: what a change of `spec/layer-payments.yaml` means for those who built on it.
 //!
 //! Each change is trivial, compatible or breaking, for callers (clients) and for servers (whoever implements the API)
-//! apart; the table is in [`change`]. Both documents are compared by their meaning ([`compare`]), request and reply apart,
+//! apart; the table is in [`change`]. Both documents are compared by their meaning ([`mod@compare`]), request and reply apart,
 //! because the same change means the opposite on either side. Then they are compared key by key ([`rest`]), so that
 //! what the first comparison has no rule for is refused instead of passed over.
 //!

@@ -1,13 +1,14 @@
 //! Compares two documents key by key, so that nothing goes unseen.
 //!
-//! [`super::compare`] finds what it has rules for. Here every value that differs is looked up among its findings. What
+//! [`mod@super::compare`] finds what it has rules for. Here every value that differs is looked up among its findings. What
 //! isn't there is documentation, another way to write the same, or a key without a rule, which is refused rather than
 //! passed over.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use super::change::{Change, Side};
-use super::compare::{At, Found};
+use super::compare::{At, Found, same};
 use crate::codegen::grammar::{Step, trail};
 use crate::codegen::yaml::{Kind, Node};
 
@@ -23,7 +24,8 @@ struct Difference {
 pub(super) fn remaining(old: &Node, new: &Node, found: &[Found]) -> Vec<Found> {
     let mut differences = Vec::new();
     differ(&At::root(old), &At::root(new), &mut differences);
-    let (before, after) = (reached(old), reached(new));
+    // Most differences are explained without this.
+    let reach = LazyCell::new(|| (reached(old), reached(new)));
     let mut rest: Vec<Found> = Vec::new();
     for difference in differences {
         let Some(pointer) = difference.new.as_ref().or(difference.old.as_ref()) else {
@@ -33,23 +35,22 @@ pub(super) fn remaining(old: &Node, new: &Node, found: &[Found]) -> Vec<Found> {
         let prose = steps.iter().find(|step| is_prose(step));
         let unknown = steps.iter().find(|step| step.key.starts_with("x-"));
         let (change, end) = if let Some(step) = prose {
-            (
-                Change::DocumentationChanged(step.key.to_owned()),
-                Some(step.end),
-            )
+            (Change::DocumentationChanged, Some(step.end))
         } else if explains(found, &difference, old, new) {
             continue;
-        } else if let Some(change) = component(pointer, &difference, &before, &after) {
-            (change, None)
         } else if let Some(step) =
             unknown.filter(|step| !matches!(step.key, "x-null-keeps" | "x-deprecated-values"))
         {
             (Change::Unjudged(step.key.to_owned()), Some(step.end))
+        } else if let Some(change) = component(pointer, &difference, || &reach) {
+            (change, None)
         } else if difference.order {
             (Change::Reordered, None)
         } else {
             match steps.last() {
-                Some(step) if has_rules(step) => (Change::WrittenDifferently, None),
+                Some(step) if has_rules(step) && !hides(step, &difference, old, new) => {
+                    (Change::WrittenDifferently, None)
+                }
                 step => (
                     Change::Unjudged(step.map_or_else(String::new, |step| step.key.to_owned())),
                     None,
@@ -64,7 +65,14 @@ pub(super) fn remaining(old: &Node, new: &Node, found: &[Found]) -> Vec<Found> {
                 Some(_) => trail(pointer)
                     .iter()
                     .find(|step| is_prose(step) || step.key.starts_with("x-"))
-                    .map_or(pointer.len(), |step| step.end),
+                    .map_or(pointer.len(), |step| match step.object {
+                        // One of the examples, which have names of their own.
+                        "Components Object" => {
+                            let name = pointer[step.end..].split('/').nth(1);
+                            step.end + name.map_or(0, |name| 1 + name.len())
+                        }
+                        _ => step.end,
+                    }),
                 None => pointer.len(),
             };
             Some(pointer[..end].to_owned())
@@ -90,7 +98,7 @@ pub(super) fn remaining(old: &Node, new: &Node, found: &[Found]) -> Vec<Found> {
 }
 
 /// Whether only people read what stands under this key.
-fn is_prose(step: &Step<'_>) -> bool {
+pub(super) fn is_prose(step: &Step<'_>) -> bool {
     matches!(
         (step.object, step.key),
         (
@@ -123,6 +131,27 @@ fn has_rules(step: &Step<'_>) -> bool {
         "Response Object" => step.key != "links",
         "Schema Object" => !matches!(step.key, "not" | "readOnly" | "writeOnly" | "xml"),
         _ => false,
+    }
+}
+
+/// Whether a difference in a schema means something after all. A schema and its `allOf` may say the same key twice, and
+/// the comparison heeds one of them; so only what says nothing by itself is taken for another way to write the same.
+fn hides(step: &Step<'_>, difference: &Difference, old: &Node, new: &Node) -> bool {
+    if step.object != "Schema Object" {
+        return false;
+    }
+    let value = |root: &Node, pointer: &Option<String>| {
+        root.find(pointer.as_ref()?).map(|node| node.kind.clone())
+    };
+    let one = match (value(old, &difference.old), value(new, &difference.new)) {
+        (Some(Kind::Map(_)), Some(Kind::Map(_))) => return false,
+        (Some(one), None) | (None, Some(one)) => one,
+        _ => return true,
+    };
+    match one {
+        Kind::Bool(value) => value != (step.key == "additionalProperties"),
+        Kind::Number(number) => number.as_u64() != Some(0) || !step.key.starts_with("min"),
+        _ => !matches!(step.key, "type" | "allOf"),
     }
 }
 
@@ -163,11 +192,10 @@ pub(super) fn contains(outer: &str, inner: &str) -> bool {
 }
 
 /// What a difference in a component is by itself: a component that came or went, or one that no operation reaches.
-fn component(
+fn component<'r>(
     pointer: &str,
     difference: &Difference,
-    before: &BTreeSet<String>,
-    after: &BTreeSet<String>,
+    reach: impl FnOnce() -> &'r (BTreeSet<String>, BTreeSet<String>),
 ) -> Option<Change> {
     let rest = pointer.strip_prefix("/components/")?;
     let mut steps = rest.split('/');
@@ -180,6 +208,7 @@ fn component(
         }
     }
     let component = format!("/components/{section}/{name}");
+    let (before, after) = reach();
     (!before.contains(&component) && !after.contains(&component))
         .then_some(Change::WrittenDifferently)
 }
@@ -244,6 +273,9 @@ fn place(pointer: &str) -> String {
 
 /// Collects the places where two values differ, the smallest that differ.
 fn differ(old: &At<'_>, new: &At<'_>, differences: &mut Vec<Difference>) {
+    if same(old.node, new.node) {
+        return;
+    }
     let mut push = |old: Option<&At<'_>>, new: Option<&At<'_>>, order| {
         differences.push(Difference {
             old: old.map(|at| at.pointer.clone()),
@@ -321,11 +353,7 @@ fn differ(old: &At<'_>, new: &At<'_>, differences: &mut Vec<Difference>) {
                 differ(&before[index], &after[there], differences);
             }
         }
-        _ => {
-            if old.node.to_json() != new.node.to_json() {
-                push(Some(old), Some(new), false);
-            }
-        }
+        _ => push(Some(old), Some(new), false),
     }
 }
 

@@ -150,7 +150,10 @@ fn hides(step: &Step<'_>, difference: &Difference, old: &Node, new: &Node) -> bo
     };
     match one {
         Kind::Bool(value) => value != (step.key == "additionalProperties"),
-        Kind::Number(number) => number.as_u64() != Some(0) || !step.key.starts_with("min"),
+        Kind::Number(number) => {
+            let is_count = matches!(step.key, "minLength" | "minItems" | "minProperties");
+            !(is_count && number.as_u64() == Some(0))
+        }
         _ => !matches!(step.key, "type" | "allOf"),
     }
 }

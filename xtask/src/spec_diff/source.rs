@@ -181,9 +181,6 @@ pub(crate) fn versions(root: &Path) -> Result<Vec<Version>, Trouble> {
     for entry in entries {
         let name = entry.map_err(unreadable)?.file_name();
         let name = name.to_string_lossy();
-        if name == "README.md" {
-            continue;
-        }
         let version = name.strip_suffix(".yaml").and_then(Version::read);
         versions.push(version.ok_or_else(|| Trouble::Stray {
             path: format!("{PUBLISHED}/{name}"),

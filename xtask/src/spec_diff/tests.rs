@@ -823,6 +823,14 @@ const CASES: &[Case] = &[
         &["type-replaced/reply"],
         &["type-replaced/reply"],
     ),
+    (
+        &[(
+            "        quick: {type: boolean",
+            "        quick: {minLength: 0, type: boolean",
+        )],
+        &["written-differently"],
+        &["written-differently"],
+    ),
     // What nobody gave a rule.
     (
         &[(
@@ -1064,6 +1072,28 @@ fn a_document_does_not_differ_from_itself() {
     let (text, _) = real(SPEC);
     assert_eq!(told(&text, &text), [""; 0]);
     assert_eq!(told(LOANS, LOANS), [""; 0]);
+}
+
+#[test]
+fn what_an_all_of_says_twice_is_refused_rather_than_guessed_at() {
+    let from = "        holder: {$ref: '#/components/schemas/Holder'}";
+    let with = |inner: &str| {
+        edited(&[(
+            from,
+            &format!("{from}\n        page: {{maximum: 9, allOf: [{{type: integer, {inner}}}]}}"),
+        )])
+    };
+    for (old, new) in [
+        ("maximum: 7", "maximum: 8"),
+        ("format: int64", "maximum: 7, format: int64"),
+    ] {
+        assert_eq!(told(&with(old), &with(new)), ["unjudged"], "{new}");
+    }
+    // Of what is said once, it doesn't matter where.
+    assert_eq!(
+        told(&with("minimum: 1"), &with("minimum: 2")),
+        ["limit-narrowed/reply"]
+    );
 }
 
 #[test]

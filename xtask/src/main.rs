@@ -11,6 +11,7 @@ mod members;
 mod outputs;
 mod packages;
 mod publish;
+mod spec_diff;
 mod surface;
 mod test;
 mod testdata;
@@ -89,6 +90,15 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Tell what the changes of spec/layer-payments.yaml mean for callers and for servers
+    ///
+    /// Each change since a published version (spec/published/) or a revision of git is trivial, compatible or breaking,
+    /// with the cause and what to do about it. What the document's version has to be follows from that: before 1.0 what
+    /// breaks takes a new minor version and what is compatible a new patch, from 1.0 on a new major and a new minor one.
+    ///
+    /// Exit codes: 0 no change or trivial ones; 3 compatible; 4 breaking for servers only; 5 breaking for callers;
+    /// 100 nothing could be compared. With --check or --bless: 0 as it should be, 1 otherwise. 2 is a wrong option.
+    SpecDiff(spec_diff::Options),
     /// Run every check of the project, as CI does
     ///
     /// Formatting, generated files, the documents' linters, dependencies, lints, all tests, documentation, public surface and packages, in the
@@ -135,6 +145,7 @@ fn main() -> ExitCode {
         Task::Dependencies => dependencies::run(&root),
         Task::Packages => packages::run(&root),
         Task::Publish { out } => publish::run(&root, out.as_deref()),
+        Task::SpecDiff(options) => return spec_diff::run(&root, &options),
         Task::Test => test::run(&root).map_err(anyhow::Error::msg),
         Task::Bench { names } => bench::run(&root, &names).map_err(anyhow::Error::msg),
     };

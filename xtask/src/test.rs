@@ -51,6 +51,12 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         &["xtask", "codegen", "--check"],
         &[],
     )?;
+    cargo(
+        root,
+        "changes of the spec",
+        &["xtask", "spec-diff", "--check"],
+        &[],
+    )?;
     cargo(root, "test data", &["xtask", "testdata", "--check"], &[])?;
     cargo(root, "linters of the documents", &["xtask", "lint"], &[])?;
     cargo(root, "dependencies", &["xtask", "dependencies"], &[])?;

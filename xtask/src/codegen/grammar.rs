@@ -684,6 +684,62 @@ impl Checker<'_> {
     }
 }
 
+/// A key on the way of a JSON Pointer, and the object of the specification that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step<'a> {
+    /// The object's name in the specification, such as `Schema Object`.
+    pub(crate) object: &'static str,
+    /// The key as the pointer writes it.
+    pub(crate) key: &'a str,
+    /// How long the pointer is up to the end of this key.
+    pub(crate) end: usize,
+}
+
+/// The keys of the specification's own objects on the way of a JSON Pointer, from the root. Names that the document
+/// gives, such as that of a property, aren't among them, so that a property called `description` is told from a
+/// description. The way ends where the specification takes any value.
+pub(crate) fn trail(pointer: &str) -> Vec<Step<'_>> {
+    let mut steps = Vec::new();
+    let mut shape = &Shape::Object(&DOCUMENT);
+    let mut end = 0;
+    for key in pointer.split('/').skip(1) {
+        end += 1 + key.len();
+        let extended = key.starts_with("x-");
+        shape = match shape {
+            Shape::Object(object)
+            | Shape::Referable(object)
+            | Shape::TruthOr(Shape::Referable(object)) => {
+                let object: &'static Object = object;
+                steps.push(Step {
+                    object: object.name,
+                    key,
+                    end,
+                });
+                match object.keys.iter().find(|(known, _)| *known == key) {
+                    Some((_, shape)) => shape,
+                    None => return steps,
+                }
+            }
+            Shape::Paths(_) | Shape::Responses(_) | Shape::Named(_) if extended => {
+                steps.push(Step {
+                    object: "",
+                    key,
+                    end,
+                });
+                return steps;
+            }
+            Shape::Paths(inner)
+            | Shape::Responses(inner)
+            | Shape::Named(inner)
+            | Shape::Map(inner)
+            | Shape::List(inner)
+            | Shape::NonEmpty(inner) => inner,
+            _ => return steps,
+        };
+    }
+    steps
+}
+
 fn is_status(key: &str) -> bool {
     let bytes = key.as_bytes();
     key == "default"
@@ -852,6 +908,40 @@ mod tests {
                 .iter()
                 .all(|mistake| mistake.contains("/x-label/tipe: ")),
             "{found:?}"
+        );
+    }
+
+    #[test]
+    fn the_trail_of_a_pointer_tells_a_key_from_a_name() {
+        let trail = |pointer| {
+            super::trail(pointer)
+                .iter()
+                .map(|step| format!("{} {}", step.object, step.key))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            trail("/components/schemas/description/properties/description/description"),
+            [
+                "OpenAPI Object components",
+                "Components Object schemas",
+                "Schema Object properties",
+                "Schema Object description"
+            ]
+        );
+        assert_eq!(
+            trail("/paths/~1a/get/responses/200/x-b/c").last().unwrap(),
+            "Response Object x-b"
+        );
+        assert_eq!(trail("/paths/x-b/get").last().unwrap(), " x-b");
+        assert_eq!(
+            trail("/components/examples/A/value/x-b").last().unwrap(),
+            "Example Object value"
+        );
+        assert_eq!(
+            trail("/components/schemas/A/additionalProperties/type")
+                .last()
+                .unwrap(),
+            "Schema Object type"
         );
     }
 

@@ -9,16 +9,16 @@ mod checks;
 #[cfg(test)]
 mod fixture;
 mod generate;
-mod grammar;
+pub(crate) mod grammar;
 mod index;
 mod mend;
-mod mistake;
+pub(crate) mod mistake;
 mod model;
 mod prepare;
 mod shape;
 #[cfg(test)]
 mod tests;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::path::Path;
 

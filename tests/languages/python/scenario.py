@@ -194,6 +194,8 @@ def main() -> None:
         memo=succeeded(cleared).data.memo,
         metadata=plain(succeeded(cleared).data.metadata),
         reference_number=succeeded(cleared).data.reference_number,
+        tags=len(given(succeeded(cleared).data.transaction_tags)),
+        allocations=len(succeeded(cleared).data.allocations),
     )
 
     emptied = update_invoice_payment.sync_detailed(

@@ -134,6 +134,8 @@ export async function scenario(api: Api): Promise<void> {
     memo: success(cleared).data.memo ?? null,
     metadata: success(cleared).data.metadata ?? null,
     reference_number: success(cleared).data.reference_number,
+    tags: success(cleared).data.transaction_tags?.length,
+    allocations: success(cleared).data.allocations.length,
   });
 
   const emptied = await api.update(payment.id, { tags: [], invoice_payments: [] });

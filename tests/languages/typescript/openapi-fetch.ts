@@ -2,7 +2,7 @@
 
 import createClient from "openapi-fetch";
 
-import type { paths } from "./openapi-typescript/schema.js";
+import type { paths } from "./layer-payments.js";
 import { environment, scenario, type Api } from "./scenario.js";
 
 const { baseUrl, token, businessId } = environment;

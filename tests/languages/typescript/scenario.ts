@@ -1,7 +1,7 @@
 // What every language does, step by step, in terms of the generated types. Each step prints a line of facts; the proof
 // compares them with those of the other languages. An `Api` is one generated client behind one face.
 
-import type { components, operations } from "./openapi-typescript/schema.js";
+import type { components, operations } from "./layer-payments.js";
 
 type Schemas = components["schemas"];
 export type CreateInvoicePayment = Schemas["CreateInvoicePayment"];

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use layer_payments_tests::process::{Served, TOKEN, command};
-use layer_payments_tests::{books, root};
+use layer_payments_tests::{books, differences, root};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -192,7 +192,12 @@ impl Backend {
             .env("LAYER_BUSINESS_ID", self.server.business()));
         let facts = fs::read_to_string(root().join("tests/languages/facts.jsonl"))
             .expect("the facts are readable");
-        assert_eq!(steps(&said), steps(&facts));
+        let (seen, facts) = (steps(&said), steps(&facts));
+        for (seen, facts) in seen.iter().zip(&facts) {
+            let differ = differences(facts, seen);
+            assert!(differ.is_empty(), "step {}: {differ:#?}", facts["step"]);
+        }
+        assert_eq!(seen.len(), facts.len(), "the driver left out steps: {said}");
         let business = self.server.business();
         let payments = self.stop(business);
         assert_eq!(payments.len(), PAYMENTS);

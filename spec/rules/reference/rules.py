@@ -1,8 +1,8 @@
 """Checks requests by the rules of catalogue.json, with nothing but Python's standard library.
 
 A reference implementation: short, written from ../README.md, the catalogue and the spec (as JSON, which the standard
-library reads), and proved by the vectors. What the spec says of types is read from it, and so are the places that a rule
-on one value holds for from the catalogue; the other rules are written out. The names of the rules stand in the text.
+library reads), and proved by the vectors. What the spec says of types is read from it, and where a rule on one value
+holds is read from the catalogue; the other rules are written out.
 
     Rules(spec, catalogue).check("record_invoice_payment", body) == {("amount-zero", "/amount"), ...}
 """
@@ -364,8 +364,9 @@ class Rules:
         method = methods.get(known("method"), known("method"))
         processor = None if "processor" in payment and "processor" not in given else known("processor")
         enumeration = self.schemas["PaymentMethod"]["enum"]
-        if processor is not None and method in enumeration and method not in WITH_PROCESSOR and at("processor", "method"):
-            self.add("processor-not-allowed-for-method", at("processor", "method"))
+        place = at("processor", "method")
+        if place and processor is not None and method in enumeration and method not in WITH_PROCESSOR:
+            self.add("processor-not-allowed-for-method", place)
         if "redemption_account" in given and method != "CREDIT_BALANCE":
             self.add("redemption-account-not-allowed-for-method", at("redemption_account"))
 

@@ -134,7 +134,7 @@ public final class Scenario {
                 .referenceNumber("CHK-1001");
     }
 
-    /** A payment of a bulk request. Every fourth one is by cheque, with a reference number; no two amounts are equal. */
+    /** A payment of a bulk request. Every fourth one is a cheque with a number; no two amounts are equal. */
     private static CreateInvoicePayment numbered(int index) {
         boolean byCheque = index % 4 == 0;
         return new CreateInvoicePayment()

@@ -120,7 +120,7 @@ def the_first() -> CreateInvoicePayment:
 
 
 def numbered(index: int) -> CreateInvoicePayment:
-    """A payment of a bulk request. Every fourth one is by cheque, with a reference number; no two amounts are equal."""
+    """A payment of a bulk request. Every fourth one is a cheque with a number; no two amounts are equal."""
     by_cheque = index % 4 == 0
     return CreateInvoicePayment(
         external_id=f"bulk-{index}",

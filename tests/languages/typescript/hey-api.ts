@@ -1,5 +1,5 @@
-// The scenario by the client that @hey-api/openapi-ts generates whole. Its types are other ones than the scenario's, and
-// the compiler compares them.
+// The scenario by the client that @hey-api/openapi-ts generates whole. Its types are other ones than the scenario's,
+// and the compiler compares them.
 
 import { client } from "./hey-api/client.gen.js";
 import {

@@ -91,10 +91,21 @@ impl Served {
     /// If it doesn't come to that.
     #[must_use]
     pub fn start(database: &Path) -> Served {
+        Served::start_with(database, &[])
+    }
+
+    /// Like [`Served::start`], with more arguments of `serve`.
+    ///
+    /// # Panics
+    ///
+    /// If it doesn't come to that.
+    #[must_use]
+    pub fn start_with(database: &Path, arguments: &[&str]) -> Served {
         let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--token", TOKEN]);
         let mut child = command
             .args(["--business", BUSINESS, "--db"])
             .arg(database)
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

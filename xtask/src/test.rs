@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// The proofs, each a test target of the tests crate that `cargo test` leaves out unless it is named, with what it shows.
-const PROOFS: [(&str, &str); 6] = [
+const PROOFS: [(&str, &str); 7] = [
     (
         "contract",
         "the server against the spec, by thousands of requests",
@@ -22,6 +22,10 @@ const PROOFS: [(&str, &str); 6] = [
         "every payment lands once, through an API that fails",
     ),
     ("hostile", "requests that are meant to do harm"),
+    (
+        "languages",
+        "clients of other languages do one scenario against the server",
+    ),
     ("model", "every reply against the one that a model predicts"),
     (
         "published",

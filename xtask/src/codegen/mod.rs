@@ -2,8 +2,8 @@
 //!
 //! The way of a document: [`yaml`] reads it with its positions, [`grammar`] and [`checks`] look for mistakes and report
 //! all of them, [`prepare`] bends it into what progenitor does well, [`generate`] runs progenitor, [`mend`] repairs in
-//! the syntax tree what progenitor can't say, [`index`] and [`shape`] add what follows from the document directly, and
-//! [`crate::outputs`] writes the files or compares them. The same document makes the same bytes.
+//! the syntax tree what progenitor can't say, [`index`] and [`shape`] add what follows from the document directly,
+//! [`newer`] writes the document as OpenAPI 3.1, and [`crate::outputs`] writes the files or compares them. The same document makes the same bytes.
 
 mod checks;
 #[cfg(test)]
@@ -14,6 +14,7 @@ mod index;
 mod mend;
 pub(crate) mod mistake;
 mod model;
+mod newer;
 mod prepare;
 mod shape;
 #[cfg(test)]
@@ -36,6 +37,8 @@ use crate::outputs::{self, Mode, Output, Synced, Task};
 pub(crate) const SPEC: &str = "spec/layer-payments.yaml";
 const TYPES: &str = "crates/types/src/generated.rs";
 const CLIENT: &str = "crates/client/src/generated.rs";
+/// The same document as OpenAPI 3.1, for generators that read null better there.
+const NEWER: &str = "spec/layer-payments-3.1.json";
 /// The documents that the server publishes, as they are: a crate is packaged without what lies beside its folder.
 const PUBLISHED: [(&str, &str); 2] = [
     (SPEC, "crates/server/src/http/docs/layer-payments.yaml"),
@@ -164,6 +167,10 @@ pub(crate) fn from_document(file: &str, text: &str) -> Result<Generated, Mistake
             Output {
                 path: CLIENT.to_owned(),
                 contents: render(file, &hash, "The operations of the API.", mended.client),
+            },
+            Output {
+                path: NEWER.to_owned(),
+                contents: newer::newer(&root),
             },
         ],
         counts,

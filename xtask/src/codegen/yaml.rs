@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
 use super::mistake::{Mistake, Position, child_pointer};
@@ -146,6 +147,22 @@ impl Node {
                 Some((item.at, item))
             }
             _ => None,
+        }
+    }
+}
+
+/// Written in the order of the document, unlike [`Node::to_json`], for people to read.
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.kind {
+            Kind::Null => serializer.serialize_unit(),
+            Kind::Bool(value) => serializer.serialize_bool(*value),
+            Kind::Number(value) => value.serialize(serializer),
+            Kind::Text(value) => serializer.serialize_str(value),
+            Kind::List(items) => serializer.collect_seq(items),
+            Kind::Map(entries) => {
+                serializer.collect_map(entries.iter().map(|entry| (&entry.key, &entry.value)))
+            }
         }
     }
 }

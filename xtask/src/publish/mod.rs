@@ -21,8 +21,12 @@ const CHANGELOG: &str = "spec/CHANGELOG.md";
 const SUMS: &str = "SHA256SUMS";
 
 /// What is published as it is: its path in the workspace, and in what is made.
-const COPIES: [(&str, &str); 6] = [
+const COPIES: [(&str, &str); 7] = [
     (SPEC, "openapi/layer-payments.yaml"),
+    (
+        "spec/layer-payments-3.1.json",
+        "openapi/layer-payments-3.1.json",
+    ),
     (LOCAL, "openapi/local.yaml"),
     (CHANGELOG, "CHANGELOG.md"),
     ("spec/decisions.md", "decisions.md"),
@@ -30,7 +34,7 @@ const COPIES: [(&str, &str); 6] = [
     ("LICENSE-APACHE", "LICENSE-APACHE"),
 ];
 
-/// The same for folders, of which JSON and Markdown is published.
+/// The same for folders, of which JSON, Markdown and Python is published.
 const FOLDERS: [(&str, &str); 2] = [("spec/examples", "examples"), ("spec/rules", "rules")];
 
 /// What the `$id` of a schema begins with. It is a name that no two versions share, and by its top-level domain, which
@@ -146,15 +150,16 @@ fn folder(root: &Path, from: &str, to: &str, files: &mut Files) -> anyhow::Resul
         let entry = entry.with_context(|| format!("reading {from}"))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let (from, to) = (format!("{from}/{name}"), format!("{to}/{name}"));
-        if name.starts_with('.') {
+        // Python keeps what it made of a program that was run there.
+        if name.starts_with('.') || name == "__pycache__" {
             continue;
         } else if entry.file_type()?.is_dir() {
             folder(root, &from, &to, files)?;
-        } else if name.ends_with(".json") || name.ends_with(".md") {
+        } else if [".json", ".md", ".py"].iter().any(|end| name.ends_with(end)) {
             files.insert(to, read(root, &from)?);
         } else {
             bail!(
-                "{from} is neither JSON nor Markdown; everything below its folder is published, so take it away"
+                "{from} is neither JSON, Markdown nor Python; everything below its folder is published, so take it away"
             );
         }
     }

@@ -155,7 +155,10 @@ fn folder(root: &Path, from: &str, to: &str, files: &mut Files) -> anyhow::Resul
             continue;
         } else if entry.file_type()?.is_dir() {
             folder(root, &from, &to, files)?;
-        } else if [".json", ".md", ".py"].iter().any(|end| name.ends_with(end)) {
+        } else if [".json", ".md", ".py"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
             files.insert(to, read(root, &from)?);
         } else {
             bail!(

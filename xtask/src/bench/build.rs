@@ -11,10 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::codegen;
-
-/// Pinned: figures of two runs are of the same generator.
-const OPENAPI_GENERATOR: &str = "7.26.0";
+use crate::{codegen, tools};
 
 /// What our client may cost more than the plain one.
 const GOAL: f64 = 1.25;
@@ -120,7 +117,10 @@ fn plain(root: &Path, folder: &Path) -> Result<Side, String> {
 }
 
 fn openapi_generator(root: &Path, folder: &Path) -> Result<Side, String> {
-    let tool = installed(root)?;
+    // The one that lints, too.
+    let requirements = root.join("spec/lint/requirements.txt");
+    let tools = tools::python(root, "lint-python", &requirements).map_err(|e| format!("{e:#}"))?;
+    let tool = tools.join("openapi-generator-cli");
     let folder = folder.join("openapi-generator");
     let client = folder.join("client");
     if client.exists() {
@@ -149,35 +149,6 @@ fn openapi_generator(root: &Path, folder: &Path) -> Result<Side, String> {
         name: "openapi-generator's, of the same document",
         folder,
     })
-}
-
-/// openapi-generator in an environment of its own, installed unless it is there already.
-fn installed(root: &Path) -> Result<PathBuf, String> {
-    let folder = root.join("target/tools/openapi-generator");
-    let tool = folder.join("bin/openapi-generator-cli");
-    // Written last, so that an installation that was interrupted is begun again.
-    let complete = folder.join("installed.txt");
-    if fs::read_to_string(&complete).is_ok_and(|installed| installed == OPENAPI_GENERATOR) {
-        return Ok(tool);
-    }
-    println!(
-        "  installing openapi-generator {OPENAPI_GENERATOR} into {}",
-        folder.display()
-    );
-    succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    succeed(
-        Command::new(folder.join("bin/python"))
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .arg(format!("openapi-generator-cli=={OPENAPI_GENERATOR}")),
-    )?;
-    write(&complete, OPENAPI_GENERATOR)?;
-    Ok(tool)
 }
 
 /// Builds a program from nothing.

@@ -101,17 +101,17 @@ enum Task {
     SpecDiff(spec_diff::Options),
     /// Run every check of the project, as CI does
     ///
-    /// Formatting, generated files, the documents' linters, dependencies, lints, all tests, documentation, public surface and packages, in the
-    /// order in which they fail fastest. The first failure ends the run and names the command that repeats it alone.
+    /// Formatting, generated files, the documents' linters, dependencies, lints, all tests, documentation, public surface
+    /// and packages, in the order in which they fail fastest. The first failure ends the run and names the command that repeats it alone.
     Test,
     /// Measure the server against what it stands on
     ///
     /// Builds the program as it is released and prints, each with both sides and its goal: bulks against a bare loop that
     /// inserts the same rows (bulk), single payments against the disk's commits (single), requests against Prism's mock
-    /// (mock; installs it from npm into target/tools), the memory of a million payments (memory), pages among them (list)
+    /// (mock; installs it from npm into target/tools), the memory of a million payments (memory), pages among them (list),
     /// what the client costs a request (client; needs valgrind) and what it costs to build (build; needs Java, installs
-    /// openapi-generator from PyPI into target/tools). Without names all run, for about ten minutes and 5 GB below target/bench. Ends with an error if a goal
-    /// wasn't met.
+    /// openapi-generator from PyPI into target/tools). Without names all run, for about a quarter of an hour and 5 GB below
+    /// target/bench. Ends with an error if a goal wasn't met.
     Bench {
         /// Only these
         #[arg(value_name = "NAME")]

@@ -50,6 +50,7 @@ const LINKS: Links<'_> = Links {
     documents: &[
         ("layer-payments.yaml", "../openapi/layer-payments.yaml"),
         ("layer-payments.json", "../openapi/layer-payments.json"),
+        ("OpenAPI 3.1", "../openapi/layer-payments-3.1.json"),
         ("local.yaml", "../openapi/local.yaml"),
         ("local.json", "../openapi/local.json"),
     ],
@@ -97,7 +98,11 @@ fn files(root: &Path) -> anyhow::Result<Files> {
     files.insert("VERSION".to_owned(), format!("{version}\n"));
     files.insert(
         "README.md".to_owned(),
-        readme(version, &files["rules/catalogue.json"])?,
+        readme(
+            version,
+            &files["rules/catalogue.json"],
+            &clients(&read(root, "README.md")?)?,
+        )?,
     );
     files.insert(
         "openapi/layer-payments.json".to_owned(),
@@ -124,12 +129,39 @@ fn files(root: &Path) -> anyhow::Result<Files> {
     Ok(files)
 }
 
-fn readme(version: &str, catalogue: &str) -> anyhow::Result<String> {
+/// The workspace's own samples of clients in other languages, which its tests run, for a folder that is laid out
+/// otherwise.
+fn clients(readme: &str) -> anyhow::Result<String> {
+    let section = readme
+        .split_once("\n## Use it from other languages\n")
+        .and_then(|(_, rest)| rest.split_once("\n## "))
+        .and_then(|(section, _)| section.find("### ").map(|start| &section[start..]))
+        .context("README.md has no samples of clients in other languages")?;
+    let section = section
+        .replace(
+            "spec/layer-payments-3.1.json",
+            "openapi/layer-payments-3.1.json",
+        )
+        .replace(
+            "(tests/languages/java/Scenario.java)",
+            "(decisions.md#d75-generators-of-other-languages)",
+        );
+    for elsewhere in ["](spec/", "](tests/", "](crates/"] {
+        ensure!(
+            !section.contains(elsewhere),
+            "a sample of a client in README.md links to {elsewhere}..., which isn't published"
+        );
+    }
+    Ok(section)
+}
+
+fn readme(version: &str, catalogue: &str, clients: &str) -> anyhow::Result<String> {
     let rules: Vec<Value> = serde_json::from_str(catalogue).context("reading the catalogue")?;
     Ok(include_str!("README.md")
         .replace("\r\n", "\n")
         .replace("VERSION\n\n", &format!("{version}\n\n"))
-        .replace("RULES", &rules.len().to_string()))
+        .replace("RULES", &rules.len().to_string())
+        .replace("CLIENTS\n", clients))
 }
 
 /// The text of a file; line ends are normalised, so that a checkout on Windows makes the same bytes.
@@ -292,7 +324,11 @@ mod tests {
     /// Copies what is published into another workspace.
     fn copy(from: &Path, to: &Path, change: impl Fn(&str) -> String) {
         let mut sources = Files::new();
-        for (path, _) in COPIES {
+        for path in COPIES
+            .map(|(path, _)| path)
+            .into_iter()
+            .chain(["README.md"])
+        {
             sources.insert(path.to_owned(), read(from, path).unwrap());
         }
         for (path, _) in FOLDERS {
@@ -330,6 +366,23 @@ mod tests {
             assert!(!text.contains(&root), "{path} names this folder");
             assert!(text.ends_with('\n') && !text.contains('\r'), "{path}");
         }
+    }
+
+    #[test]
+    fn samples_of_clients_name_only_what_is_published() {
+        let made = files(&workspace_root()).unwrap();
+        let readme = &made["README.md"];
+        for language in ["### TypeScript", "### Python", "### Java"] {
+            assert!(readme.contains(language), "{language}");
+        }
+        assert!(!readme.contains("spec/layer-payments"), "{readme}");
+        let other = changed(
+            "README.md",
+            "### Python\n",
+            "### Python\n\n[a](spec/local.yaml)\n",
+        );
+        let error = format!("{:#}", files(other.path()).unwrap_err());
+        assert!(error.contains("links to ](spec/"), "{error}");
     }
 
     #[test]

@@ -150,8 +150,31 @@ const CASES: &[Case] = &[
             "        - name: X-Trace\n",
             "        - name: page\n          in: query\n          schema: {type: string}\n        - name: X-Trace\n",
         )],
+        &["optional-parameter-inserted/request"],
+        &["parameter-removed/request"],
+    ),
+    (
+        &[(
+            "pattern: '^[a-f]+$'}\n",
+            "pattern: '^[a-f]+$'}\n        - name: page\n          in: query\n          schema: {type: string}\n",
+        )],
         &["optional-parameter-added/request"],
         &["parameter-removed/request"],
+    ),
+    (
+        // What else changes in the list is told, too.
+        &[
+            (
+                "        - name: limit\n          in: query\n          required: true\n          schema: {type: integer, format: int32, minimum: 1, maximum: 50, default: 20, multipleOf: 2}\n        - name: X-Trace\n          in: header\n",
+                "        - name: X-Trace\n          in: header\n",
+            ),
+            (
+                "        - name: shelf\n",
+                "        - name: limit\n          in: query\n          required: true\n          x-new: 1\n          schema: {type: integer, format: int32, minimum: 1, maximum: 50, default: 20, multipleOf: 2}\n        - name: shelf\n",
+            ),
+        ],
+        &["parameters-reordered/request", "unjudged"],
+        &["parameters-reordered/request", "unjudged"],
     ),
     (
         &[(
@@ -164,11 +187,11 @@ const CASES: &[Case] = &[
     (
         &[("        - name: shelf\n", "        - name: shelves\n")],
         &[
-            "optional-parameter-added/request",
+            "optional-parameter-inserted/request",
             "parameter-removed/request",
         ],
         &[
-            "optional-parameter-added/request",
+            "optional-parameter-inserted/request",
             "parameter-removed/request",
         ],
     ),
@@ -920,6 +943,8 @@ fn one_of_each() -> Vec<Change> {
             from: text(),
             to: text(),
         },
+        Change::ParameterInserted,
+        Change::ParametersReordered,
         Change::ParameterRemoved,
         Change::ParameterMoved {
             from: text(),

@@ -1031,6 +1031,23 @@ impl<'a> Comparison<'a> {
         self.name(old, new, &a, &b, side, place);
         let place = b.name.unwrap_or(place);
 
+        // What is left of references leads to another document, which is compared by itself.
+        if a.text("$ref") != b.text("$ref") {
+            let word = |view: &View<'a>| {
+                view.text("$ref")
+                    .unwrap_or("a schema of its own")
+                    .to_owned()
+            };
+            let change = Change::TypeChanged {
+                effect: Effect::Replaced,
+                from: word(&a),
+                to: word(&b),
+            };
+            let (old, new) = (a.at.pointer.clone(), b.at.pointer.clone());
+            self.report(change, side, place, old, new);
+            return;
+        }
+
         let unions = ["oneOf", "anyOf"];
         let has = |view: &View<'a>| unions.map(|key| view.facets.contains_key(key));
         let (from, to) = (kind(self.old, &a, 0), kind(self.new, &b, 0));

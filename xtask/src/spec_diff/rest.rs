@@ -219,7 +219,7 @@ fn component<'r>(
 }
 
 /// The components that the operations reach.
-fn reached(root: &Node) -> BTreeSet<String> {
+pub(super) fn reached(root: &Node) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut queue: Vec<&Node> = root.get("paths").into_iter().collect();
     let schemes = root

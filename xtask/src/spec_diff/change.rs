@@ -10,7 +10,8 @@
 //! The exceptions follow from two promises of the document: requests are closed (an unknown property is refused), and
 //! replies are open (a client accepts properties and enumeration values that it doesn't know). Names that appear only in
 //! generated code (operations, schemas, tags, parameters of the path) count like the wire: whoever generates again has to
-//! change what they wrote.
+//! change what they wrote. So does the order of an operation's parameters: generated functions of some languages take
+//! them by position, and two of one type change places without a word from the compiler. Properties have no position.
 //!
 //! The table gives `callers/servers` for a change in a request, in a reply, and elsewhere in the document; `-` where it
 //! can't stand. A test reads it.
@@ -33,9 +34,11 @@
 //! | `version-changed` | - | - | trivial/trivial |
 //! | `path-parameter-renamed` | breaking/breaking | - | - |
 //! | `optional-parameter-added` | compatible/breaking | - | - |
+//! | `optional-parameter-inserted` | breaking/breaking | - | - |
 //! | `required-parameter-added` | breaking/breaking | - | - |
 //! | `parameter-removed` | breaking/compatible | - | - |
 //! | `parameter-moved` | breaking/breaking | - | - |
+//! | `parameters-reordered` | breaking/breaking | - | - |
 //! | `serialization-changed` | breaking/breaking | breaking/breaking | - |
 //! | `optional-body-added` | compatible/breaking | - | - |
 //! | `required-body-added` | breaking/breaking | - | - |
@@ -183,12 +186,16 @@ pub(crate) enum Change {
     ParameterAdded {
         required: bool,
     },
+    /// An optional one, before another that was there already.
+    ParameterInserted,
     ParameterRemoved,
     /// From the query to a header, for example.
     ParameterMoved {
         from: String,
         to: String,
     },
+    /// Those that stay have another order.
+    ParametersReordered,
     /// How a list or an object is written into a parameter or header.
     SerializationChanged(&'static str),
     BodyAdded {
@@ -332,8 +339,10 @@ impl Change {
             Self::VersionChanged { .. } => "version-changed",
             Self::PathParameterRenamed { .. } => "path-parameter-renamed",
             Self::ParameterAdded { required } => return optional("parameter", *required),
+            Self::ParameterInserted => "optional-parameter-inserted",
             Self::ParameterRemoved => "parameter-removed",
             Self::ParameterMoved { .. } => "parameter-moved",
+            Self::ParametersReordered => "parameters-reordered",
             Self::SerializationChanged(_) => "serialization-changed",
             Self::BodyAdded { required } => return optional("body", *required),
             Self::BodyRemoved => "body-removed",
@@ -526,6 +535,12 @@ impl Change {
                 "Every call of today lacks it.",
                 "Make it optional, with the behaviour of today where it is left out.",
             ),
+            Self::ParameterInserted => judgement(
+                Breaking,
+                Breaking,
+                "Generated functions may take arguments by position, so that it shifts those after it; servers must heed it.",
+                "Add it at the end and keep the order.",
+            ),
             Self::ParameterRemoved => judgement(
                 Breaking,
                 Compatible,
@@ -537,6 +552,12 @@ impl Change {
                 Breaking,
                 "Callers send it where servers don't look.",
                 "Add an optional parameter at the new place and take both.",
+            ),
+            Self::ParametersReordered => judgement(
+                Breaking,
+                Breaking,
+                "Generated functions and handlers may take arguments by position: two of one type are swapped unnoticed.",
+                "Keep the order, and add what is new at the end.",
             ),
             Self::SerializationChanged(_) => judgement(
                 Breaking,

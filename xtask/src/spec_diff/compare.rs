@@ -174,6 +174,9 @@ pub(super) fn resolve<'a>(root: &'a Node, at: &At<'a>) -> (At<'a>, Option<&'a st
     (at, name)
 }
 
+/// Where a parameter is sent, and its name there.
+type Key = (String, String);
+
 /// An operation of a document.
 struct Operation<'a> {
     at: At<'a>,
@@ -220,10 +223,11 @@ impl<'a> Operation<'a> {
         parts.filter_map(|part| part.split('}').next()).collect()
     }
 
-    /// Its parameters by what the wire knows them by; those of the path by their place in it.
-    fn parameters(&self, root: &'a Node) -> BTreeMap<(String, String), At<'a>> {
+    /// Its parameters by what the wire knows them by; those of the path by their place in it. They are in the order of
+    /// the document, with those that all operations of the path share first.
+    fn parameters(&self, root: &'a Node) -> Vec<(Key, At<'a>)> {
         let names = self.path_names();
-        let mut all = BTreeMap::new();
+        let mut all: Vec<(Key, At<'a>)> = Vec::new();
         for list in [&self.item, &self.at] {
             for written in list.list("parameters") {
                 let (at, _) = resolve(root, &written);
@@ -236,7 +240,11 @@ impl<'a> Operation<'a> {
                     ("header", _) => name.to_lowercase(),
                     _ => name.to_owned(),
                 };
-                all.insert((place.to_owned(), name), written);
+                let key = (place.to_owned(), name);
+                match all.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, shared)) => *shared = written,
+                    None => all.push((key, written)),
+                }
             }
         }
         all
@@ -513,7 +521,8 @@ impl<'a> Comparison<'a> {
             if from != to {
                 let key = ("path".to_owned(), index.to_string());
                 let declared = [(self.old, old), (self.new, new)].map(|(root, operation)| {
-                    let written = operation.parameters(root).remove(&key)?;
+                    let mut all = operation.parameters(root).into_iter();
+                    let (_, written) = all.find(|(known, _)| *known == key)?;
                     Some(resolve(root, &written).0.place("name"))
                 });
                 let (from, to) = (from.to_owned(), to.to_owned());
@@ -656,7 +665,12 @@ impl<'a> Comparison<'a> {
     }
 
     fn parameters(&mut self, old: &Operation<'a>, new: &Operation<'a>) {
-        let (mut before, mut after) = (old.parameters(self.old), new.parameters(self.new));
+        let (one, other) = (old.parameters(self.old), new.parameters(self.new));
+        let place_of = |key: &Key| other.iter().position(|(known, _)| known == key);
+        let mut before: BTreeMap<_, _> = one.iter().cloned().collect();
+        let mut after: BTreeMap<_, _> = other.iter().cloned().collect();
+        // The places of the parameters that stay, by the earlier order.
+        let mut stay: BTreeMap<Key, usize> = BTreeMap::new();
         let name = |root: &'a Node, at: &At<'a>| {
             let (at, _) = resolve(root, at);
             (
@@ -669,15 +683,17 @@ impl<'a> Comparison<'a> {
             if let Some(other) = after.remove(key)
                 && let Some(one) = before.remove(key)
             {
+                stay.extend(place_of(key).map(|index| (key.clone(), index)));
                 let (place, name) = name(self.new, &other);
                 let place = format!("{place} parameter {name}");
                 self.parameter(&one, &other, Side::Request, &place);
             }
         }
-        for ((_, key), one) in before {
+        for (key, one) in before {
             let (from, text) = name(self.old, &one);
             let place = format!("{from} parameter {text}");
-            let elsewhere = after.keys().find(|(_, other)| *other == key).cloned();
+            let elsewhere = after.keys().find(|(_, other)| *other == key.1).cloned();
+            let index = elsewhere.as_ref().and_then(place_of);
             let Some(other) = elsewhere.and_then(|other| after.remove(&other)) else {
                 self.report(
                     Change::ParameterRemoved,
@@ -688,6 +704,7 @@ impl<'a> Comparison<'a> {
                 );
                 continue;
             };
+            stay.extend(index.map(|index| (key, index)));
             let (to, _) = name(self.new, &other);
             let change = Change::ParameterMoved {
                 from: from.to_owned(),
@@ -698,12 +715,29 @@ impl<'a> Comparison<'a> {
             self.report(change, Side::Request, &place, a.place("in"), b.place("in"));
             self.parameter(&one, &other, Side::Request, &place);
         }
-        for other in after.into_values() {
+        let kept: Vec<(&At<'a>, usize)> = one
+            .iter()
+            .filter_map(|(key, at)| Some((at, *stay.get(key)?)))
+            .collect();
+        if let Some(pair) = kept.windows(2).find(|pair| pair[0].1 > pair[1].1) {
+            // The change is one of the lists in which they stand.
+            let list = |at: &At<'a>| at.pointer.rsplit_once('/').map(|(list, _)| list.to_owned());
+            let (old, new) = (list(pair[1].0), list(&other[pair[1].1].1));
+            let change = Change::ParametersReordered;
+            self.report(change, Side::Request, "the parameters", old, new);
+        }
+        let last = kept.iter().map(|(_, index)| *index).max();
+        for (key, other) in after {
             let (to, text) = name(self.new, &other);
             let (at, _) = resolve(self.new, &other);
             let required = at.truth("required");
+            let change = if !required && place_of(&key) < last {
+                Change::ParameterInserted
+            } else {
+                Change::ParameterAdded { required }
+            };
             self.report(
-                Change::ParameterAdded { required },
+                change,
                 Side::Request,
                 &format!("{to} parameter {text}"),
                 None,
@@ -996,6 +1030,23 @@ impl<'a> Comparison<'a> {
         }
         self.name(old, new, &a, &b, side, place);
         let place = b.name.unwrap_or(place);
+
+        // What is left of references leads to another document, which is compared by itself.
+        if a.text("$ref") != b.text("$ref") {
+            let word = |view: &View<'a>| {
+                view.text("$ref")
+                    .unwrap_or("a schema of its own")
+                    .to_owned()
+            };
+            let change = Change::TypeChanged {
+                effect: Effect::Replaced,
+                from: word(&a),
+                to: word(&b),
+            };
+            let (old, new) = (a.at.pointer.clone(), b.at.pointer.clone());
+            self.report(change, side, place, old, new);
+            return;
+        }
 
         let unions = ["oneOf", "anyOf"];
         let has = |view: &View<'a>| unions.map(|key| view.facets.contains_key(key));

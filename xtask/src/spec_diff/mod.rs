@@ -1,5 +1,9 @@
 //! `cargo xtask spec-diff [REV]`: what a change of `spec/layer-payments.yaml` means for those who built on it.
 //!
+//! `spec/local.yaml` is published with it under the same version, so it's compared, too, by itself. Where it refers to a
+//! schema of the API, the name is compared, and what the name stands for is compared in the API. Its components that no
+//! operation uses, which describe the file of fixtures, are no part of the wire: their changes count as trivial.
+//!
 //! Each change is trivial, compatible or breaking, for callers (clients) and for servers (whoever implements the API)
 //! apart; the table is in [`change`]. Both documents are compared by their meaning ([`mod@compare`]), request and reply apart,
 //! because the same change means the opposite on either side. Then they are compared key by key ([`rest`]), so that
@@ -7,7 +11,7 @@
 //!
 //! # Against what
 //!
-//! `spec/published/` keeps the document of each version that was published, as it was. The work tree is compared with the
+//! `spec/published/` keeps the documents of each version that was published, as they were. The work tree is compared with the
 //! highest of them unless a revision is named, so that the check needs no history: CI has a clone of main alone, where
 //! "the spec on main" is what it is looking at. A branch is compared with `cargo xtask spec-diff main`.
 //!
@@ -16,8 +20,8 @@
 //! `info.version` has to say what the changes since the last published version mean. Before 1.0 whatever breaks takes a
 //! new minor version and whatever is compatible a new patch; from 1.0 on these are a new major and a new minor version.
 //! What breaks either side breaks. Trivial changes take none. A version that isn't published yet takes further changes
-//! as long as its number covers them. `spec/CHANGELOG.md` has an entry for it. `--bless` publishes the work tree's
-//! document; a published one never changes.
+//! as long as its number covers them. Both documents bear it, and it covers the changes of both. `spec/CHANGELOG.md` has
+//! an entry for it. `--bless` publishes the work tree's documents; a published one never changes.
 //!
 //! # Why it isn't somebody else's
 //!
@@ -46,8 +50,8 @@ use clap::{Args, ValueEnum};
 
 use self::change::{Change, Class, Side};
 use self::compare::Found;
-use self::report::Comparison;
-use self::source::{Document, Version, published_path, versions};
+use self::report::{Comparison, Report};
+use self::source::{Document, PARTS, Version, published_path, versions};
 use crate::codegen::SPEC;
 use crate::codegen::yaml::Node;
 
@@ -65,10 +69,10 @@ pub(crate) struct Options {
     /// How to write the changes
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Fail (1) if the document's version doesn't cover its changes, or has no entry in spec/CHANGELOG.md; otherwise 0
+    /// Fail (1) if the documents' version doesn't cover their changes, or has no entry in spec/CHANGELOG.md; otherwise 0
     #[arg(long, conflicts_with = "bless")]
     check: bool,
-    /// Keep the document as the published one of its version
+    /// Keep the documents as the published ones of their version
     #[arg(long)]
     bless: bool,
 }
@@ -96,30 +100,42 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
 
 /// What the command prints, and its exit code.
 fn answer(root: &Path, options: &Options) -> Result<(String, u8), Trouble> {
-    let new = Document::of_the_work_tree(root)?;
     if options.bless {
-        return bless(root, &new).map(|text| (text, 0));
+        return bless(root).map(|text| (text, 0));
     }
-    let old = match &options.revision {
-        Some(revision) => Document::at(root, revision)?,
-        None => Document::published(root)?,
-    };
-    let comparison = compare(old, new);
+    let report = report(root, options.revision.as_deref())?;
     let text = match options.format {
-        Format::Text => comparison.text(),
-        Format::Json => format!("{:#}\n", comparison.json()),
+        Format::Text => report.text(),
+        Format::Json => format!("{:#}\n", report.json()),
     };
     if options.check {
-        check(root, &comparison)?;
+        check(root, &report)?;
         return Ok((text, 0));
     }
-    let code = match comparison.classes() {
+    let code = match report.classes() {
         (Class::Breaking, _) => 5,
         (_, Class::Breaking) => 4,
         (Class::Trivial, Class::Trivial) => 0,
         _ => 3,
     };
     Ok((text, code))
+}
+
+/// Compares each document of the work tree with what it was at the revision, or as it was published last.
+fn report(root: &Path, revision: Option<&str>) -> Result<Report, Trouble> {
+    let (mut comparisons, mut added) = (Vec::new(), Vec::new());
+    for part in &PARTS {
+        let new = Document::of_the_work_tree(root, part)?;
+        let old = match revision {
+            Some(revision) => Document::at(root, part, revision)?,
+            None => Some(Document::published(root, part)?),
+        };
+        match old {
+            Some(old) => comparisons.push(compare(old, new)),
+            None => added.push(new),
+        }
+    }
+    Ok(Report { comparisons, added })
 }
 
 /// All changes between two documents, in the order of the later one.
@@ -151,19 +167,41 @@ fn changes(old: &Node, new: &Node) -> Vec<Found> {
     found
 }
 
-/// Holds the document's version and changelog against its changes.
-fn check(root: &Path, comparison: &Comparison) -> Result<(), Trouble> {
-    let (published, version) = (comparison.old.version, comparison.new.version);
-    let needed = needed(published, comparison.classes());
-    if version < needed {
-        return Err(Trouble::VersionTooLow {
-            version,
-            published,
-            needed,
-            changes: comparison.text(),
-        });
+/// Holds the documents' version and changelog against their changes.
+fn check(root: &Path, report: &Report) -> Result<(), Trouble> {
+    let new = report.comparisons.iter().map(|comparison| &comparison.new);
+    let version = one_version(new)?;
+    for comparison in &report.comparisons {
+        let (published, version) = (comparison.old.version, comparison.new.version);
+        let needed = needed(published, report.classes());
+        if version < needed {
+            return Err(Trouble::VersionTooLow {
+                version,
+                published,
+                needed,
+                changes: report.text(),
+            });
+        }
     }
-    logged(root, version)
+    version.map_or(Ok(()), |version| logged(root, version))
+}
+
+/// The version that all documents bear.
+fn one_version<'a>(
+    documents: impl Iterator<Item = &'a Document>,
+) -> Result<Option<Version>, Trouble> {
+    let mut one = None;
+    for document in documents {
+        let expected = *one.get_or_insert(document.version);
+        if document.version != expected {
+            return Err(Trouble::VersionsDiffer {
+                path: document.name.clone(),
+                version: document.version,
+                expected,
+            });
+        }
+    }
+    Ok(one)
 }
 
 /// The lowest version that a document with these changes may have.
@@ -194,37 +232,48 @@ fn logged(root: &Path, version: Version) -> Result<(), Trouble> {
     if logged { Ok(()) } else { Err(missing) }
 }
 
-/// Keeps the work tree's document as the published one of its version.
-fn bless(root: &Path, document: &Document) -> Result<String, Trouble> {
-    let path = published_path(document.version);
-    let text = document.text.replace("\r\n", "\n");
+/// Keeps the work tree's documents as the published ones of their version.
+fn bless(root: &Path) -> Result<String, Trouble> {
+    let api = Document::of_the_work_tree(root, &PARTS[0])?;
+    let beside = Document::of_the_work_tree(root, &PARTS[1])?;
+    one_version([&api, &beside].into_iter())?;
+    let version = api.version;
     let known = versions(root)?;
-    if known.contains(&document.version) {
-        let there = fs::read_to_string(root.join(&path)).map_err(|error| Trouble::Unreadable {
-            path: path.clone(),
-            error: error.to_string(),
-        })?;
-        return if there.replace("\r\n", "\n") == text {
-            Ok(format!("{path} is up to date\n"))
-        } else {
-            Err(Trouble::PublishedAlready { path })
-        };
-    }
+    let is_known = known.contains(&version);
     if known.is_empty() {
-        logged(root, document.version)?;
-    } else {
-        let new = Document::of_the_work_tree(root)?;
-        check(root, &compare(Document::published(root)?, new))?;
+        logged(root, version)?;
+    } else if !is_known {
+        check(root, &report(root, None)?)?;
     }
-    let write = || {
-        fs::create_dir_all(root.join(PUBLISHED))?;
-        fs::write(root.join(&path), text)
-    };
-    write().map_err(|error| Trouble::Unwritable {
-        path: path.clone(),
-        error: error.to_string(),
-    })?;
-    Ok(format!("wrote {path}\n"))
+    let mut text = String::new();
+    // The API comes last: a version is published when it is there.
+    for (part, document) in PARTS.iter().zip([api, beside]).rev() {
+        let path = published_path(part, version);
+        let content = document.text.replace("\r\n", "\n");
+        if is_known {
+            let there =
+                fs::read_to_string(root.join(&path)).map_err(|error| Trouble::Unreadable {
+                    path: path.clone(),
+                    error: error.to_string(),
+                })?;
+            if there.replace("\r\n", "\n") != content {
+                let document = part.path;
+                return Err(Trouble::PublishedAlready { path, document });
+            }
+            text.push_str(&format!("{path} is up to date\n"));
+        } else {
+            let write = || {
+                fs::create_dir_all(root.join(PUBLISHED))?;
+                fs::write(root.join(&path), content)
+            };
+            write().map_err(|error| Trouble::Unwritable {
+                path: path.clone(),
+                error: error.to_string(),
+            })?;
+            text.push_str(&format!("wrote {path}\n"));
+        }
+    }
+    Ok(text)
 }
 
 /// Why there is no answer, or not the one that was hoped for. Each says what to do.
@@ -252,6 +301,13 @@ pub(crate) enum Trouble {
     },
     PublishedAlready {
         path: String,
+        document: &'static str,
+    },
+    /// Not all documents bear the same version.
+    VersionsDiffer {
+        path: String,
+        version: Version,
+        expected: Version,
     },
     GitDoesNotRun {
         error: String,
@@ -316,10 +372,19 @@ impl fmt::Display for Trouble {
                 "{path} says that its version is {version}; a published document keeps the name and content that it was \
                  published with, so restore it with `git checkout -- {path}`"
             ),
-            Self::PublishedAlready { path } => write!(
+            Self::VersionsDiffer {
+                path,
+                version,
+                expected,
+            } => write!(
                 f,
-                "{path} is published with other content, and a published document never changes; give {SPEC} a version \
-                 of its own, which `cargo xtask spec-diff --check` tells"
+                "{path} has version {version}, but {SPEC} has {expected}; they are published together, so give both the \
+                 same `info.version`"
+            ),
+            Self::PublishedAlready { path, document } => write!(
+                f,
+                "{path} is published with other content, and a published document never changes; give {document}, \
+                 and the document beside it, a new version, which `cargo xtask spec-diff --check` tells"
             ),
             Self::GitDoesNotRun { error } => {
                 write!(f, "can't run git: {error}; install it, or {published}")
@@ -356,7 +421,8 @@ impl fmt::Display for Trouble {
             } => write!(
                 f,
                 "{changes}\nthe version is {version}, which doesn't cover these changes of {published}; undo what breaks, \
-                 or set `info.version` in {SPEC} to {needed} and describe the changes under `## {needed}` in {CHANGELOG}"
+                 or set `info.version` in {SPEC} and {} to {needed} and describe the changes under `## {needed}` in {CHANGELOG}",
+                PARTS[1].path
             ),
             Self::NotInChangelog { version } => write!(
                 f,

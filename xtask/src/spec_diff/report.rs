@@ -4,9 +4,59 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::change::{Class, Side};
+use super::change::{Change, Class, Side};
 use super::compare::Found;
 use super::source::Document;
+
+/// The changes of all documents that are published together.
+pub(crate) struct Report {
+    /// The API first.
+    pub(crate) comparisons: Vec<Comparison>,
+    /// The documents that there was nothing to compare with.
+    pub(crate) added: Vec<Document>,
+}
+
+impl Report {
+    /// What the changes of all documents together mean for callers and for servers.
+    pub(crate) fn classes(&self) -> (Class, Class) {
+        let none = (Class::Trivial, Class::Trivial);
+        // A document that is new has only operations that are new.
+        let added = self.added.iter().map(|_| {
+            let judgement = Change::OperationAdded.judge(Side::Elsewhere);
+            (judgement.callers, judgement.servers)
+        });
+        let all = self.comparisons.iter().map(Comparison::classes);
+        all.chain(added).fold(none, |most, classes| {
+            (most.0.max(classes.0), most.1.max(classes.1))
+        })
+    }
+
+    /// The report for people, under a heading for each document.
+    pub(crate) fn text(&self) -> String {
+        let added = self.added.iter().map(|document| {
+            let (name, version) = (&document.name, document.version);
+            format!("{name} ({version}) wasn't there\nall of it is new: compatible for callers, breaking for servers\n")
+        });
+        let all = self.comparisons.iter().map(Comparison::text);
+        all.chain(added).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The report for programs.
+    pub(crate) fn json(&self) -> Value {
+        let (callers, servers) = self.classes();
+        let added: Vec<&str> = self
+            .added
+            .iter()
+            .map(|document| document.name.as_str())
+            .collect();
+        json!({
+            "callers": callers.to_string(),
+            "servers": servers.to_string(),
+            "documents": self.comparisons.iter().map(Comparison::json).collect::<Vec<_>>(),
+            "added": added,
+        })
+    }
+}
 
 /// The changes between two documents.
 pub(crate) struct Comparison {
@@ -17,7 +67,7 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// What the changes together mean for callers and for servers.
-    pub(crate) fn classes(&self) -> (Class, Class) {
+    fn classes(&self) -> (Class, Class) {
         let mut classes = (Class::Trivial, Class::Trivial);
         for found in &self.found {
             let judgement = found.change.judge(found.side);
@@ -28,7 +78,7 @@ impl Comparison {
     }
 
     /// The report for people.
-    pub(crate) fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut text = format!(
             "{} ({}) against {} ({})\n",
             self.new.name, self.new.version, self.old.name, self.old.version
@@ -100,7 +150,7 @@ impl Comparison {
     }
 
     /// The report for programs.
-    pub(crate) fn json(&self) -> Value {
+    fn json(&self) -> Value {
         let (callers, servers) = self.classes();
         let changes: Vec<Value> = self
             .found

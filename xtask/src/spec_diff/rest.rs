@@ -166,7 +166,9 @@ fn explains(found: &[Found], difference: &Difference, old: &Node, new: &Node) ->
         Some(text.strip_prefix('#')?.to_owned())
     };
     let targets = (target(old, &difference.old), target(new, &difference.new));
-    found.iter().any(|found| {
+    // What else differs in a list of parameters isn't explained by their order.
+    let is_about = |found: &Found| difference.order || found.change != Change::ParametersReordered;
+    found.iter().filter(|found| is_about(found)).any(|found| {
         let related = |a: &Option<String>, b: &Option<String>| match (a, b) {
             (Some(a), Some(b)) => contains(a, b) || contains(b, a),
             _ => false,
@@ -217,7 +219,7 @@ fn component<'r>(
 }
 
 /// The components that the operations reach.
-fn reached(root: &Node) -> BTreeSet<String> {
+pub(super) fn reached(root: &Node) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut queue: Vec<&Node> = root.get("paths").into_iter().collect();
     let schemes = root

@@ -10,6 +10,32 @@ use crate::codegen::mistake::{Mistake, Position};
 use crate::codegen::yaml::{self, Node};
 use crate::codegen::{SPEC, grammar};
 
+/// One of the documents that are published together, under one version.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Where the work tree has it.
+    pub(crate) path: &'static str,
+    /// What follows the version in the name of a published one.
+    suffix: &'static str,
+    /// How references to another of the documents begin. They are compared by name: what they lead to is compared in
+    /// its own document.
+    beside: Option<&'static str>,
+}
+
+/// The API first.
+pub(crate) const PARTS: [Part; 2] = [
+    Part {
+        path: SPEC,
+        suffix: ".yaml",
+        beside: None,
+    },
+    Part {
+        path: "spec/local.yaml",
+        suffix: ".local.yaml",
+        beside: Some("layer-payments.yaml#/components/schemas/"),
+    },
+];
+
 /// A document, parsed, with the name that messages give it.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -44,7 +70,8 @@ impl Document {
     /// Parses a document and checks it by the grammar of OpenAPI, without which its parts can't be told.
     ///
     /// Line ends of Windows are read as the generator reads them: as plain ones.
-    pub(crate) fn parse(name: &str, bytes: &[u8]) -> Result<Self, Trouble> {
+    /// A document beside the API may refer to it, and describe what no operation uses, such as the form of a file.
+    pub(crate) fn parse(part: &Part, name: &str, bytes: &[u8]) -> Result<Self, Trouble> {
         let mistakes = |mistakes: Vec<Mistake>| {
             let mut mistakes = mistakes;
             mistakes.sort();
@@ -77,7 +104,16 @@ impl Document {
             }
         }
         let root = yaml::parse(&text.replace("\r\n", "\n")).map_err(mistakes)?;
-        let found = grammar::check(&root);
+        let mut found = grammar::check(&root);
+        if let Some(beside) = part.beside {
+            let elsewhere = format!(": `{beside}");
+            found.retain(|mistake| {
+                let text = mistake.in_file(name);
+                let leads_there = text.contains(&elsewhere)
+                    && text.contains("is no reference to a Schema Object");
+                !leads_there && !text.contains(": nothing refers to this component")
+            });
+        }
         if !found.is_empty() {
             return Err(mistakes(found));
         }
@@ -99,26 +135,26 @@ impl Document {
     }
 
     /// The document of the work tree.
-    pub(crate) fn of_the_work_tree(root: &Path) -> Result<Self, Trouble> {
-        Self::read(root, SPEC)
+    pub(crate) fn of_the_work_tree(root: &Path, part: &Part) -> Result<Self, Trouble> {
+        Self::read(root, part, part.path)
     }
 
-    fn read(root: &Path, path: &str) -> Result<Self, Trouble> {
+    fn read(root: &Path, part: &Part, path: &str) -> Result<Self, Trouble> {
         let bytes = fs::read(root.join(path)).map_err(|error| Trouble::Unreadable {
             path: path.to_owned(),
             error: error.to_string(),
         })?;
-        Self::parse(path, &bytes)
+        Self::parse(part, path, &bytes)
     }
 
     /// The published document with the highest version.
-    pub(crate) fn published(root: &Path) -> Result<Self, Trouble> {
+    pub(crate) fn published(root: &Path, part: &Part) -> Result<Self, Trouble> {
         let version = versions(root)?.pop().ok_or(Trouble::NothingPublished)?;
-        Self::of_version(root, version)
+        Self::of_version(root, part, version)
     }
 
-    fn of_version(root: &Path, version: Version) -> Result<Self, Trouble> {
-        let document = Self::read(root, &published_path(version))?;
+    fn of_version(root: &Path, part: &Part, version: Version) -> Result<Self, Trouble> {
+        let document = Self::read(root, part, &published_path(part, version))?;
         if document.version == version {
             Ok(document)
         } else {
@@ -129,12 +165,13 @@ impl Document {
         }
     }
 
-    /// What `revision` names: a published version, or else a revision of git.
-    pub(crate) fn at(root: &Path, revision: &str) -> Result<Self, Trouble> {
+    /// What `revision` names: a published version, or else a revision of git. `None` if it has the API but not this
+    /// document.
+    pub(crate) fn at(root: &Path, part: &Part, revision: &str) -> Result<Option<Self>, Trouble> {
         if let Some(version) = Version::read(revision)
             && versions(root)?.contains(&version)
         {
-            return Self::of_version(root, version);
+            return Self::of_version(root, part, version).map(Some);
         }
         // Nothing that git could take for an option.
         if revision.is_empty() || revision.starts_with('-') {
@@ -151,9 +188,11 @@ impl Document {
         };
         let commit = String::from_utf8_lossy(&commit).trim().to_owned();
         // `./` makes the path relative to this folder, should the workspace lie below the top of a repository.
-        let object = format!("{commit}:./{SPEC}");
+        let path = part.path;
+        let object = format!("{commit}:./{path}");
         match git(root, &["show", &object])? {
-            Some(bytes) => Self::parse(&format!("{revision}:{SPEC}"), &bytes),
+            Some(bytes) => Self::parse(part, &format!("{revision}:{path}"), &bytes).map(Some),
+            None if part.beside.is_some() => Ok(None),
             None => Err(Trouble::NotThere {
                 revision: revision.to_owned(),
             }),
@@ -162,11 +201,11 @@ impl Document {
 }
 
 /// Where the document of a version is kept.
-pub(crate) fn published_path(version: Version) -> String {
-    format!("{PUBLISHED}/{version}.yaml")
+pub(crate) fn published_path(part: &Part, version: Version) -> String {
+    format!("{PUBLISHED}/{version}{}", part.suffix)
 }
 
-/// The published versions, the lowest first.
+/// The published versions, the lowest first; those that the API was published under.
 pub(crate) fn versions(root: &Path) -> Result<Vec<Version>, Trouble> {
     let unreadable = |error: std::io::Error| Trouble::Unreadable {
         path: PUBLISHED.to_owned(),
@@ -181,10 +220,15 @@ pub(crate) fn versions(root: &Path) -> Result<Vec<Version>, Trouble> {
     for entry in entries {
         let name = entry.map_err(unreadable)?.file_name();
         let name = name.to_string_lossy();
-        let version = name.strip_suffix(".yaml").and_then(Version::read);
-        versions.push(version.ok_or_else(|| Trouble::Stray {
-            path: format!("{PUBLISHED}/{name}"),
-        })?);
+        let version = |part: &Part| name.strip_suffix(part.suffix).and_then(Version::read);
+        let [api, beside] = &PARTS;
+        if let Some(version) = version(api) {
+            versions.push(version);
+        } else if version(beside).is_none() {
+            return Err(Trouble::Stray {
+                path: format!("{PUBLISHED}/{name}"),
+            });
+        }
     }
     versions.sort();
     Ok(versions)

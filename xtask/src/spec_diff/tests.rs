@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::change::Effect;
-use super::rest::contains;
+use super::rest::{contains, reached};
 use super::*;
 use crate::codegen::mistake::child_pointer;
 use crate::codegen::yaml::{self, Kind};
@@ -16,7 +16,7 @@ use crate::codegen::yaml::{self, Kind};
 const LOANS: &str = include_str!("fixture.yaml");
 
 fn document(text: &str) -> Document {
-    Document::parse("f.yaml", text.as_bytes()).unwrap()
+    Document::parse(&PARTS[0], "f.yaml", text.as_bytes()).unwrap()
 }
 
 /// [`LOANS`] with some parts replaced, each of which stands in it once.
@@ -150,8 +150,31 @@ const CASES: &[Case] = &[
             "        - name: X-Trace\n",
             "        - name: page\n          in: query\n          schema: {type: string}\n        - name: X-Trace\n",
         )],
+        &["optional-parameter-inserted/request"],
+        &["parameter-removed/request"],
+    ),
+    (
+        &[(
+            "pattern: '^[a-f]+$'}\n",
+            "pattern: '^[a-f]+$'}\n        - name: page\n          in: query\n          schema: {type: string}\n",
+        )],
         &["optional-parameter-added/request"],
         &["parameter-removed/request"],
+    ),
+    (
+        // What else changes in the list is told, too.
+        &[
+            (
+                "        - name: limit\n          in: query\n          required: true\n          schema: {type: integer, format: int32, minimum: 1, maximum: 50, default: 20, multipleOf: 2}\n        - name: X-Trace\n          in: header\n",
+                "        - name: X-Trace\n          in: header\n",
+            ),
+            (
+                "        - name: shelf\n",
+                "        - name: limit\n          in: query\n          required: true\n          x-new: 1\n          schema: {type: integer, format: int32, minimum: 1, maximum: 50, default: 20, multipleOf: 2}\n        - name: shelf\n",
+            ),
+        ],
+        &["parameters-reordered/request", "unjudged"],
+        &["parameters-reordered/request", "unjudged"],
     ),
     (
         &[(
@@ -164,11 +187,11 @@ const CASES: &[Case] = &[
     (
         &[("        - name: shelf\n", "        - name: shelves\n")],
         &[
-            "optional-parameter-added/request",
+            "optional-parameter-inserted/request",
             "parameter-removed/request",
         ],
         &[
-            "optional-parameter-added/request",
+            "optional-parameter-inserted/request",
             "parameter-removed/request",
         ],
     ),
@@ -920,6 +943,8 @@ fn one_of_each() -> Vec<Change> {
             from: text(),
             to: text(),
         },
+        Change::ParameterInserted,
+        Change::ParametersReordered,
         Change::ParameterRemoved,
         Change::ParameterMoved {
             from: text(),
@@ -1388,6 +1413,38 @@ fn work_tree(text: &str) -> TempDir {
 
 fn write(root: &Path, text: &str) {
     fs::write(root.join(SPEC), text).unwrap();
+    let version = text
+        .lines()
+        .find_map(|line| Version::read(line.strip_prefix("  version: ")?));
+    let version = version.unwrap_or(Version(1, 4, 2)).to_string();
+    write_local(root, &LOCAL.replace("1.4.2", &version));
+}
+
+/// A document beside the API, which refers to it, and has a component that is no part of an operation.
+const LOCAL: &str = "\
+openapi: 3.0.3
+info: {title: Shelves, version: 1.4.2}
+paths:
+  /shelves:
+    get:
+      operationId: last_loan
+      responses:
+        '200':
+          description: The last loan.
+          content:
+            application/json:
+              schema: {$ref: 'layer-payments.yaml#/components/schemas/Loan'}
+  /reset:
+    post:
+      operationId: reset
+      responses: {'204': {description: Done.}}
+components:
+  schemas:
+    File: {type: string}
+";
+
+fn write_local(root: &Path, text: &str) {
+    fs::write(root.join(PARTS[1].path), text).unwrap();
 }
 
 fn changelog(root: &Path, version: &str) {
@@ -1501,7 +1558,8 @@ fn the_report_tells_place_cause_and_remedy() {
              in lend\n    \
              why: Requests are closed: callers that send it are refused.\n    \
              do: Keep it and mark it deprecated.\n\n\
-         1 change: 1 breaking for callers\n"
+         1 change: 1 breaking for callers\n\n\
+         spec/local.yaml (1.4.2) against HEAD:spec/local.yaml (1.4.2)\nno changes\n"
     );
     assert_eq!(text, expected);
     let json = Options {
@@ -1513,7 +1571,7 @@ fn the_report_tells_place_cause_and_remedy() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["callers"], "breaking");
     assert_eq!(value["servers"], "compatible");
-    let change = &value["changes"][0];
+    let change = &value["documents"][0]["changes"][0];
     assert_eq!(change["change"], "property-removed");
     assert_eq!(change["side"], "request");
     assert_eq!(change["old"]["line"], line);
@@ -1563,10 +1621,13 @@ fn a_document_is_published_once_its_version_covers_its_changes() {
             .starts_with("spec/CHANGELOG.md has no entry for version 1.4.2")
     );
     changelog(root, "1.4.2");
-    assert_eq!(blessed(root).unwrap(), "wrote spec/published/1.4.2.yaml\n");
     assert_eq!(
         blessed(root).unwrap(),
-        "spec/published/1.4.2.yaml is up to date\n"
+        "wrote spec/published/1.4.2.local.yaml\nwrote spec/published/1.4.2.yaml\n"
+    );
+    assert_eq!(
+        blessed(root).unwrap(),
+        "spec/published/1.4.2.local.yaml is up to date\nspec/published/1.4.2.yaml is up to date\n"
     );
     assert_eq!(checked(root).unwrap(), 0);
 
@@ -1588,7 +1649,9 @@ fn a_document_is_published_once_its_version_covers_its_changes() {
         "{message}"
     );
     assert!(
-        message.contains("set `info.version` in spec/layer-payments.yaml to 2.0.0"),
+        message.contains(
+            "set `info.version` in spec/layer-payments.yaml and spec/local.yaml to 2.0.0"
+        ),
         "{message}"
     );
     write(
@@ -1604,7 +1667,10 @@ fn a_document_is_published_once_its_version_covers_its_changes() {
     assert!(blessed(root).is_err());
     changelog(root, "[2.0.0]");
     assert_eq!(checked(root).unwrap(), 0);
-    assert_eq!(blessed(root).unwrap(), "wrote spec/published/2.0.0.yaml\n");
+    assert_eq!(
+        blessed(root).unwrap(),
+        "wrote spec/published/2.0.0.local.yaml\nwrote spec/published/2.0.0.yaml\n"
+    );
 
     // From here on the later one counts, and the earlier one can be named.
     let answer = answer(root, &options(None)).unwrap();
@@ -1753,6 +1819,91 @@ fn what_is_published_keeps_its_name() {
         checked(root)
             .unwrap_err()
             .starts_with("spec/published/latest.yaml isn't named after a version")
+    );
+}
+
+#[test]
+fn the_document_beside_the_api_needs_a_version_for_its_changes_too() {
+    let folder = work_tree(LOANS);
+    let root = folder.path();
+    changelog(root, "1.4.2");
+    blessed(root).unwrap();
+    let reset = "  /reset:\n    post:\n      operationId: reset\n      responses: {'204': {description: Done.}}\n";
+    assert!(LOCAL.contains(reset));
+    write_local(root, &LOCAL.replace(reset, ""));
+    let message = checked(root).unwrap_err();
+    for part in [
+        "spec/local.yaml (1.4.2) against spec/published/1.4.2.local.yaml (1.4.2)\n\nbreaking for callers:\n",
+        "  operation-removed: operation reset (POST /reset)\n",
+        "to 2.0.0",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    let (text, code) = against(root, "HEAD").unwrap();
+    assert_eq!(code, 5, "{text}");
+    assert!(
+        blessed(root)
+            .unwrap_err()
+            .starts_with("spec/published/1.4.2.local.yaml is published with other content")
+    );
+
+    // Another schema of the API is another type, whatever it is.
+    write_local(root, &LOCAL.replace("schemas/Loan", "schemas/LoanList"));
+    let (text, code) = against(root, "HEAD").unwrap();
+    assert_eq!(code, 5, "{text}");
+    assert!(text.contains("type-replaced: "), "{text}");
+    assert!(text.contains("/Loan to layer-payments.yaml#/"), "{text}");
+
+    write_local(root, &LOCAL.replace("1.4.2", "1.5.0"));
+    assert!(
+        checked(root).unwrap_err().starts_with(
+            "spec/local.yaml has version 1.5.0, but spec/layer-payments.yaml has 1.4.2"
+        )
+    );
+    assert!(
+        blessed(root)
+            .unwrap_err()
+            .starts_with("spec/local.yaml has")
+    );
+
+    write_local(
+        root,
+        &LOCAL.replace("layer-payments.yaml#/components/schemas/", "else.yaml#/"),
+    );
+    assert!(
+        checked(root)
+            .unwrap_err()
+            .starts_with("spec/local.yaml:12:")
+    );
+}
+
+#[test]
+fn what_the_document_beside_the_api_refers_to_is_compared_in_the_api() {
+    let (text, _) = real(PARTS[1].path);
+    let (_, api) = real(SPEC);
+    let reached = reached(&api);
+    let targets: BTreeSet<&str> = text
+        .split("\"layer-payments.yaml#")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(targets.len() >= 3, "{targets:?}");
+    for target in targets {
+        assert!(reached.contains(target), "{target}");
+    }
+}
+
+#[test]
+fn a_document_that_was_not_there_is_new() {
+    let folder = work_tree(LOANS);
+    let root = folder.path();
+    git(root, &["rm", "-q", "--cached", PARTS[1].path]);
+    git(root, &["commit", "-q", "-m", "without"]);
+    let (text, code) = against(root, "HEAD").unwrap();
+    assert_eq!(code, 4, "{text}");
+    assert!(
+        text.contains("spec/local.yaml (1.4.2) wasn't there\n"),
+        "{text}"
     );
 }
 

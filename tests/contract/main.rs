@@ -6,12 +6,11 @@
 //! spec as it is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use layer_payments_tests::process::{Served, TOKEN};
-use layer_payments_tests::{json_file, root, spec};
+use layer_payments_tests::{json_file, root, spec, tools};
 use serde_json::{Map, Value};
 
 /// The least cases of a run that proves something.
@@ -21,7 +20,11 @@ const SUCCESSES: u64 = 100;
 
 #[test]
 fn the_server_keeps_to_the_spec() {
-    let tool = tool();
+    let tool = tools::python(
+        "schemathesis",
+        &root().join("tests/contract/requirements.txt"),
+    )
+    .join("st");
     let scratch = tempfile::tempdir().expect("a temporary folder can be made");
     let server = Served::start(&scratch.path().join("payments.db"));
     let replies = scratch.path().join("replies.json");
@@ -107,46 +110,4 @@ fn error_rules() -> Value {
         .filter(|rule| rule["severity"] == "error")
         .map(|rule| rule["code"].clone())
         .collect()
-}
-
-/// Schemathesis in an environment of its own, installed unless the same release is there already.
-fn tool() -> PathBuf {
-    let wanted = fs::read_to_string(root().join("tests/contract/requirements.txt"))
-        .expect("the list of packages is readable");
-    let folder = root().join("target/tools/schemathesis");
-    let tool = folder.join("bin/st");
-    // Written last, so that an installation that was interrupted is begun again.
-    let complete = folder.join("installed.txt");
-    if fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
-        return tool;
-    }
-    println!("installing schemathesis into {}", folder.display());
-    if folder.exists() {
-        fs::remove_dir_all(&folder).expect("an older installation can be removed");
-    }
-    fs::create_dir_all(&folder).expect("the folder of tools can be made");
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-    let requirements = root().join("tests/contract/requirements.txt");
-    let started = Instant::now();
-    run(Command::new(folder.join("bin/python"))
-        .args(["-m", "pip", "install", "--quiet", "--no-deps"])
-        .args(["--disable-pip-version-check", "--requirement"])
-        .arg(requirements));
-    println!("installed in {:?}", rounded(started.elapsed()));
-    fs::write(&complete, wanted).expect("the folder of tools is writable");
-    tool
-}
-
-fn rounded(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs())
-}
-
-/// Runs a command that has to succeed, its output on the terminal.
-#[track_caller]
-fn run(command: &mut Command) {
-    let program = Path::new(command.get_program()).display().to_string();
-    let status = command.status().unwrap_or_else(|e| {
-        panic!("{program} can't be run: {e}; this test needs Python 3.11 or newer, with venv")
-    });
-    assert!(status.success(), "{command:?} failed");
 }

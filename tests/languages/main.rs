@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use layer_payments_tests::process::{Served, TOKEN, command};
+use layer_payments_tests::tools::{self, installed, run};
 use layer_payments_tests::{books, differences, root};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,7 +68,7 @@ fn typescript_does_the_scenario_by_two_clients() {
 fn python_does_the_scenario() {
     let _turn = turn();
     let started = Instant::now();
-    let tools = python_tools("python");
+    let tools = python("python");
     let folder = work_folder("python", &["py", "ini"]);
     let samples = Backend::start();
     samples.write_sample("python", &folder.join("first.py"));
@@ -96,7 +97,7 @@ fn python_does_the_scenario() {
 fn java_does_the_scenario() {
     let _turn = turn();
     let started = Instant::now();
-    let jar = jar(&python_tools("java"));
+    let jar = jar(&python("java"));
     let folder = work_folder("java", &["java"]);
     let samples = Backend::start();
     samples.write_sample("java", &folder.join("First.java"));
@@ -303,7 +304,7 @@ fn copy_files(language: &str, to: &Path, wanted: impl Fn(&str) -> bool) {
 /// The packages from npm, installed unless the same ones are there already.
 fn node_modules() -> PathBuf {
     let lock = root().join("tests/languages/typescript/package-lock.json");
-    let folder = installed("typescript", &lock, |folder| {
+    let folder = installed("languages/typescript", &lock, |folder| {
         copy_files("typescript", folder, |name| {
             ["package.json", "package-lock.json", ".npmrc"].contains(&name)
         });
@@ -314,43 +315,10 @@ fn node_modules() -> PathBuf {
     folder.join("node_modules")
 }
 
-/// The folder of the programs that a language's packages from PyPI have, in an environment of their own.
-fn python_tools(language: &str) -> PathBuf {
-    let requirements = root()
-        .join("tests/languages")
-        .join(language)
-        .join("requirements.txt");
-    let folder = installed(language, &requirements, |folder| {
-        run(Command::new("python3").args(["-m", "venv"]).arg(folder));
-        run(Command::new(folder.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-deps"])
-            .args(["--disable-pip-version-check", "--requirement"])
-            .arg(&requirements));
-    });
-    folder.join("bin")
-}
-
-/// A language's folder of tools, filled by `install` unless that was done for the same list of versions.
-fn installed(language: &str, versions: &Path, install: impl Fn(&Path)) -> PathBuf {
-    let wanted = fs::read_to_string(versions).expect("the list of versions is readable");
-    let folder = root().join("target/tools/languages").join(language);
-    // Written last, so that an installation that was interrupted is begun again.
-    let complete = folder.join("installed.txt");
-    if fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
-        return folder;
-    }
-    let started = Instant::now();
-    if folder.exists() {
-        fs::remove_dir_all(&folder).expect("an older installation can be removed");
-    }
-    fs::create_dir_all(&folder).expect("the folder of tools can be made");
-    install(&folder);
-    fs::write(&complete, wanted).expect("the folder of tools is writable");
-    println!(
-        "installed the tools of {language} in {} s",
-        started.elapsed().as_secs()
-    );
-    folder
+/// The folder of the programs that a language's packages from PyPI have.
+fn python(language: &str) -> PathBuf {
+    let requirements = format!("tests/languages/{language}/requirements.txt");
+    tools::python(&format!("languages/{language}"), &root().join(requirements))
 }
 
 /// The generator's own jar, which lies inside its package.
@@ -393,24 +361,4 @@ fn class_path(parts: &[&Path]) -> String {
         .expect("no path has a colon")
         .into_string()
         .expect("the workspace's path is text")
-}
-
-/// Runs a command that has to succeed, and gives what it printed. One that fails is shown with all that it said.
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let program = Path::new(command.get_program()).display().to_string();
-    let output = command.output().unwrap_or_else(|e| {
-        panic!(
-            "{program} can't be run: {e}; this test needs Python 3.11 or newer with venv, Node 20 or newer with npm, \
-             and a JDK of version 17 or newer"
-        )
-    });
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{command:?} failed ({}):\n{said}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    said
 }

@@ -1,9 +1,11 @@
 //! What several test suites share: the spec as JSON, its schemas as JSON Schema, a comparison of JSON values that says
-//! where they differ, the program as a process, a check of its database, and random numbers from a seed.
+//! where they differ, the program as a process, a check of its database, random numbers from a seed, and tools of other
+//! languages.
 
 pub mod books;
 pub mod process;
 pub mod random;
+pub mod tools;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -181,9 +181,8 @@ impl Client {
                 self.heed(status, headers);
             }
             past.add(&error);
-            error = call
-                .tell(error)
-                .after(number, past, call.subject(), &shared.retry);
+            let subject = call.subject();
+            error = call.tell(error).after(number, past, subject, &shared.retry);
             let with_new_token = error.is_unauthorized()
                 && !is_renewed
                 && bearer.is_some_and(|bearer| shared.tokens.refuse(&bearer));
@@ -202,7 +201,7 @@ impl Client {
                 };
                 retry::decide(
                     &shared.retry,
-                    call.subject(),
+                    subject,
                     error.outcome(),
                     error.headers(),
                     circumstances,

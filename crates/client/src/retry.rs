@@ -33,7 +33,8 @@ use crate::reply::Headers;
 /// doubled with each attempt up to [`max_delay`](RetryPolicy::max_delay). Where the API says how
 /// long to wait (`Retry-After`, in seconds or as a date), that long instead, but at most
 /// [`max_retry_after`](RetryPolicy::max_retry_after). A wait that would end beyond the call's time
-/// ([`Builder::timeout`](crate::Builder::timeout)) isn't begun.
+/// ([`Builder::timeout`](crate::Builder::timeout)), less a tenth of it and a second at most, which
+/// the answer needs, isn't begun.
 ///
 /// All calls of a client and its clones share a **budget**, so that an API that is down isn't
 /// pressed with several times the load: it begins with 100 retries; a retry takes one, a call that

@@ -20,7 +20,8 @@
 //! - `domain` decides what a request does to a payment. It has no I/O and no clock: names are looked up through a trait,
 //!   the time and new ids come in as values. A request is resolved (stable names, external ids of invoices and tag keys
 //!   become ids) and applied; "unchanged" is equality before and after.
-//! - `store` keeps payments in SQLite. A request is one transaction.
+//! - `store` keeps payments. A request is one transaction, behind traits that say what it may do and read; `store/sqlite`
+//!   is the engine.
 //!
 //! # The way of a write
 //!

@@ -119,7 +119,7 @@ pub(crate) struct Recorded {
 }
 
 /// Records a payment by its external id: creates it, or updates the one that there is to have the values sent.
-pub(crate) fn record<B: Books>(
+pub(crate) fn record<B: Books + ?Sized>(
     books: &mut B,
     request: CreateInvoicePayment,
 ) -> Result<Recorded, B::Error> {
@@ -132,7 +132,7 @@ pub(crate) fn record<B: Books>(
 
 /// Records payments in their order, all or none: what the books refuse of any of them is told together, with pointers
 /// that start with the payment's index.
-pub(crate) fn record_all<B: Books>(
+pub(crate) fn record_all<B: Books + ?Sized>(
     books: &mut B,
     requests: Vec<CreateInvoicePayment>,
 ) -> Result<Vec<Recorded>, B::Error> {
@@ -140,7 +140,7 @@ pub(crate) fn record_all<B: Books>(
 }
 
 /// The same for payments that are a part of a list; `place` gives the index there.
-pub(crate) fn record_at<B: Books>(
+pub(crate) fn record_at<B: Books + ?Sized>(
     books: &mut B,
     requests: Vec<CreateInvoicePayment>,
     place: impl Fn(usize) -> usize,
@@ -175,7 +175,7 @@ fn place_in(index: usize, refusals: &mut [Refusal]) {
 
 /// Records a payment, unless something was refused: then all is taken back anyway, and the payment is only looked
 /// through for more. `rewritten` are the payments that the request has changed already.
-fn record_one<B: Books>(
+fn record_one<B: Books + ?Sized>(
     books: &mut B,
     request: CreateInvoicePayment,
     rewritten: &HashSet<i64>,
@@ -240,7 +240,7 @@ fn record_one<B: Books>(
 
 /// Puts a changed payment in place of the one that there is, with all that follows from it. Gives the document, or
 /// `None` if something was refused.
-fn replace<B: Books>(
+fn replace<B: Books + ?Sized>(
     books: &mut B,
     existing: &Kept,
     payment: &Payment,
@@ -260,7 +260,7 @@ fn replace<B: Books>(
 ///
 /// The request was validated by itself. What only shows against the payment is checked here: the rules that need both,
 /// and that no other payment has the external id. All that is wrong is told.
-pub(crate) fn update<B: Books>(
+pub(crate) fn update<B: Books + ?Sized>(
     books: &mut B,
     id: Uuid,
     request: UpdateInvoicePayment,
@@ -331,7 +331,7 @@ pub(crate) struct Joined {
 /// Lets the books know both names of the invoices that the payments of a request give with both, each payment with its
 /// place in a bulk. Gives the keys of the payments that were changed by it, as [`join`] does. Names that can't belong
 /// together are left for [`resolve`] to refuse.
-fn join_names<'a, B: Books>(
+fn join_names<'a, B: Books + ?Sized>(
     books: &mut B,
     payments: impl IntoIterator<Item = (Option<usize>, &'a [AllocationInput])>,
     refusals: &mut Vec<Refusal>,
@@ -360,7 +360,7 @@ fn join_names<'a, B: Books>(
 
 /// Puts the own ids of invoices in place of those that were invented, in all payments that show them. Gives the keys of
 /// these payments. Each is changed once, however many of its invoices get their id: a payment may have thousands.
-pub(crate) fn join<B: Books>(
+pub(crate) fn join<B: Books + ?Sized>(
     books: &mut B,
     joined: &[Joined],
     refusals: &mut Vec<Refusal>,
@@ -399,7 +399,7 @@ pub(crate) fn join<B: Books>(
 }
 
 /// The payment as replies show it. `kept` is what is there of it, if anything is.
-pub(crate) fn show<B: Books>(
+pub(crate) fn show<B: Books + ?Sized>(
     books: &mut B,
     kept: Option<&Kept>,
     payment: &Payment,

@@ -37,7 +37,7 @@ pub(crate) struct Postings {
 
 /// Carries the change of a payment over to its invoices, and tells what is to be posted for it. `before` is the payment
 /// that is there, if there is one. What can't be is added to `refusals`.
-pub(crate) fn of<B: Books>(
+pub(crate) fn of<B: Books + ?Sized>(
     books: &mut B,
     before: Option<&Kept>,
     after: &Payment,
@@ -53,7 +53,11 @@ pub(crate) fn of<B: Books>(
 }
 
 /// Posts what [`of`] told, for the payment with this key.
-pub(crate) fn post<B: Books>(books: &mut B, key: i64, postings: &Postings) -> Result<(), B::Error> {
+pub(crate) fn post<B: Books + ?Sized>(
+    books: &mut B,
+    key: i64,
+    postings: &Postings,
+) -> Result<(), B::Error> {
     for posted in &postings.reverse {
         books.post(Some(key), &posted.entry.reversed(), Some(posted.number))?;
     }
@@ -63,7 +67,7 @@ pub(crate) fn post<B: Books>(books: &mut B, key: i64, postings: &Postings) -> Re
     Ok(())
 }
 
-fn resolved<B: Books>(
+fn resolved<B: Books + ?Sized>(
     books: &mut B,
     drafts: Vec<Draft>,
 ) -> Result<Option<Vec<Draft<Uuid>>>, B::Error> {
@@ -81,7 +85,7 @@ fn resolved<B: Books>(
     Ok(Some(entries))
 }
 
-fn postings<B: Books>(
+fn postings<B: Books + ?Sized>(
     books: &mut B,
     before: Option<&Kept>,
     after: &Payment,
@@ -136,7 +140,7 @@ fn postings<B: Books>(
 }
 
 /// Refuses what would post before the books' closing date.
-fn check_closing<B: Books>(
+fn check_closing<B: Books + ?Sized>(
     books: &mut B,
     before: Option<&Kept>,
     after: &Payment,
@@ -179,7 +183,7 @@ fn check_closing<B: Books>(
 
 /// Refuses what contradicts money that was seen: what a bank transaction brought for the payment, and whose payout it came
 /// with.
-fn check_settled<B: Books>(
+fn check_settled<B: Books + ?Sized>(
     books: &mut B,
     kept: &Kept,
     after: &Payment,
@@ -222,7 +226,7 @@ fn check_settled<B: Books>(
 }
 
 /// What arrives of a payment, in cents, and in which account.
-fn arrival<B: Books>(books: &mut B, payment: &Payment) -> Result<(i128, Uuid), B::Error> {
+fn arrival<B: Books + ?Sized>(books: &mut B, payment: &Payment) -> Result<(i128, Uuid), B::Error> {
     let account = match ledger::money_account(payment) {
         Account::Given(id) => id,
         Account::Named(stable_name) => books.chart_account(&stable_name)?,
@@ -232,7 +236,7 @@ fn arrival<B: Books>(books: &mut B, payment: &Payment) -> Result<(i128, Uuid), B
 
 /// Carries what a payment pays over to its invoices. More paid on an invoice is refused where it can't be paid, or not
 /// so much.
-fn pay_invoices<B: Books>(
+fn pay_invoices<B: Books + ?Sized>(
     books: &mut B,
     before: Option<&Payment>,
     after: &Payment,

@@ -363,7 +363,7 @@ pub(crate) fn not_empty<E: From<Vec<Refusal>>>(pointer: &str, name: Option<&str>
 }
 
 /// Creates a ledger account.
-pub(crate) fn create_account<B: LocalBooks>(
+pub(crate) fn create_account<B: LocalBooks + ?Sized>(
     books: &mut B,
     request: NewAccount,
 ) -> Result<(Account, IsNew), B::Error> {
@@ -449,7 +449,7 @@ pub(crate) fn create_account<B: LocalBooks>(
 }
 
 /// Creates an invoice, or gives one another total.
-pub(crate) fn create_invoice<B: LocalBooks>(
+pub(crate) fn create_invoice<B: LocalBooks + ?Sized>(
     books: &mut B,
     request: NewInvoice,
 ) -> Result<(InvoiceReply, IsNew), B::Error> {
@@ -554,7 +554,7 @@ pub(crate) fn create_invoice<B: LocalBooks>(
 }
 
 /// Voids an invoice on which nothing was paid. `None` if there is no such invoice.
-pub(crate) fn void_invoice<B: LocalBooks>(
+pub(crate) fn void_invoice<B: LocalBooks + ?Sized>(
     books: &mut B,
     id: Uuid,
 ) -> Result<Option<InvoiceReply>, B::Error> {
@@ -611,7 +611,7 @@ impl From<Invoice> for InvoiceReply {
 }
 
 /// Creates a payout. One that is there is found, and stays as it is.
-pub(crate) fn create_payout<B: LocalBooks>(
+pub(crate) fn create_payout<B: LocalBooks + ?Sized>(
     books: &mut B,
     request: NewPayout,
 ) -> Result<(types::Payout, IsNew), B::Error> {
@@ -762,7 +762,7 @@ pub(crate) fn match_entry(
 }
 
 /// Matches a bank transaction with a payout or a payment. One that is matched already stays as it is.
-pub(crate) fn create_match<B: LocalBooks>(
+pub(crate) fn create_match<B: LocalBooks + ?Sized>(
     books: &mut B,
     request: NewMatch,
 ) -> Result<(Match, IsNew), B::Error> {
@@ -926,7 +926,7 @@ pub(crate) fn create_match<B: LocalBooks>(
 }
 
 /// Posts an entry that isn't a payment's own.
-fn post_alone<B: LocalBooks>(
+fn post_alone<B: LocalBooks + ?Sized>(
     books: &mut B,
     draft: Result<Option<Draft>, OutOfRange>,
 ) -> Result<(), B::Error> {
@@ -964,13 +964,13 @@ fn post_alone<B: LocalBooks>(
 }
 
 /// Writes anew how replies show a payment.
-fn show_again<B: LocalBooks>(books: &mut B, key: i64) -> Result<(), B::Error> {
+fn show_again<B: LocalBooks + ?Sized>(books: &mut B, key: i64) -> Result<(), B::Error> {
     let kept = books.by_key(key)?;
     let reply = show(books, Some(&kept), &kept.payment)?;
     books.replace(&kept, &kept.payment, &reply).map(drop)
 }
 
-fn payment_by_name<B: LocalBooks>(
+fn payment_by_name<B: LocalBooks + ?Sized>(
     books: &mut B,
     id: Option<Uuid>,
     external_id: Option<&str>,
@@ -997,7 +997,7 @@ fn payment_by_name<B: LocalBooks>(
 
 /// Creates what a file holds in one business, and leaves what is there as it is: a client may have changed it since.
 /// `place` tells in an error which part of the file is refused.
-pub(crate) fn fill<B: LocalBooks>(
+pub(crate) fn fill<B: LocalBooks + ?Sized>(
     books: &mut B,
     fixtures: BusinessFixtures,
     place: impl Fn(&str, B::Error) -> B::Error,

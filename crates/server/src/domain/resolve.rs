@@ -80,7 +80,7 @@ impl From<Violation> for Refusal {
 /// out: the property stays as it is.
 ///
 /// What the books refuse is added to `refusals`; the changes are whole only if nothing was.
-pub(crate) fn create<R: Registry>(
+pub(crate) fn create<R: Registry + ?Sized>(
     registry: &mut R,
     request: CreateInvoicePayment,
     refusals: &mut Vec<Refusal>,
@@ -132,7 +132,7 @@ pub(crate) fn create<R: Registry>(
 /// What an update changes. Null clears what can be cleared; `paid_at` and `amount` can't be, and a cleared fee is 0.
 ///
 /// What the books refuse is added to `refusals`; the changes are whole only if nothing was.
-pub(crate) fn update<R: Registry>(
+pub(crate) fn update<R: Registry + ?Sized>(
     registry: &mut R,
     request: UpdateInvoicePayment,
     refusals: &mut Vec<Refusal>,
@@ -195,7 +195,7 @@ fn maybe<T, U, E>(
 const CLEARING: &str = "/payment_clearing_account_identifier";
 
 /// The id of a ledger account. One that the business doesn't have is refused, and then the id means nothing.
-fn account<R: Registry>(
+fn account<R: Registry + ?Sized>(
     registry: &mut R,
     identifier: &AccountIdentifier,
     refusals: &mut Vec<Refusal>,
@@ -220,7 +220,7 @@ fn account<R: Registry>(
     Ok(Uuid::nil())
 }
 
-fn additional<R: Registry>(
+fn additional<R: Registry + ?Sized>(
     registry: &mut R,
     fees: Vec<AdditionalFeeInput>,
     refusals: &mut Vec<Refusal>,
@@ -249,7 +249,7 @@ pub(super) fn invoice_names(invoice: &InvoiceAllocationInput) -> (Option<Uuid>, 
     )
 }
 
-fn allocations<R: Registry>(
+fn allocations<R: Registry + ?Sized>(
     registry: &mut R,
     list: Vec<AllocationInput>,
     refusals: &mut Vec<Refusal>,
@@ -329,7 +329,7 @@ fn unknown_invoice(index: usize, id: Option<Uuid>, external_id: Option<&str>) ->
     }
 }
 
-fn refunds<R: Registry>(
+fn refunds<R: Registry + ?Sized>(
     registry: &mut R,
     list: Vec<DedicatedRefundInput>,
     refusals: &mut Vec<Refusal>,
@@ -390,7 +390,7 @@ fn refunds<R: Registry>(
 }
 
 /// `at` gives the place of something within the refund.
-fn refund_lines<R: Registry>(
+fn refund_lines<R: Registry + ?Sized>(
     registry: &mut R,
     lines: Vec<RefundLineItemInput>,
     refusals: &mut Vec<Refusal>,
@@ -435,7 +435,7 @@ fn refund_lines<R: Registry>(
         .collect()
 }
 
-fn refunded_fees<R: Registry>(
+fn refunded_fees<R: Registry + ?Sized>(
     registry: &mut R,
     fees: Vec<RefundedPaymentFeeInput>,
     refusals: &mut Vec<Refusal>,
@@ -455,7 +455,7 @@ fn refunded_fees<R: Registry>(
         .collect()
 }
 
-fn notes<R: Registry>(
+fn notes<R: Registry + ?Sized>(
     registry: &mut R,
     tags: Option<Vec<TagKeyValue>>,
     memo: Option<String>,
@@ -470,7 +470,7 @@ fn notes<R: Registry>(
     })
 }
 
-fn tags<R: Registry>(registry: &mut R, list: Vec<TagKeyValue>) -> Result<Tags, R::Error> {
+fn tags<R: Registry + ?Sized>(registry: &mut R, list: Vec<TagKeyValue>) -> Result<Tags, R::Error> {
     list.iter()
         .map(|tag| {
             Ok(Tag {

@@ -35,8 +35,8 @@ pub(super) async fn list(
     let query = query::list(path_id(&params, "businessId")?, request.uri())?;
     let (query, page) = app
         .store
-        .read(move |connection| {
-            let page = query.read(connection)?;
+        .read(move |view| {
+            let page = view.page(&query)?;
             Ok((query, page))
         })
         .await?;
@@ -73,7 +73,7 @@ pub(super) async fn record(
     .await?;
     let recorded = app
         .store
-        .write(move |unit| books::record(&mut unit.books(business)?, payment))
+        .write(move |unit| books::record(&mut *unit.books(business)?, payment))
         .await?;
     let status = match recorded.outcome {
         IdempotencyOutcome::Created => StatusCode::CREATED,
@@ -98,7 +98,7 @@ pub(super) async fn bulk(
     .await?;
     let recorded = app
         .store
-        .write(move |unit| books::record_all(&mut unit.books(business)?, payments))
+        .write(move |unit| books::record_all(&mut *unit.books(business)?, payments))
         .await?;
     let (documents, outcomes): (Vec<String>, Vec<IdempotencyOutcome>) = recorded
         .into_iter()
@@ -129,7 +129,7 @@ pub(super) async fn update(
         .store
         .write(move |unit| {
             // An error takes back what looking for the payment may have registered.
-            books::update(&mut unit.books(business)?, id, update)?.ok_or(store::Error::NoPayment)
+            books::update(&mut *unit.books(business)?, id, update)?.ok_or(store::Error::NoPayment)
         })
         .await;
     match result {

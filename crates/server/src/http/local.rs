@@ -21,14 +21,12 @@ use super::routes::{Access, Purpose, Route};
 use super::{App, body, fill, query};
 use crate::domain::ledger::Line;
 use crate::domain::local::{
-    self, Business, BusinessUpdate, InvoiceReply, IsNew, NewAccount, NewBusiness, NewInvoice,
-    NewMatch, NewPayout,
+    self, Business, BusinessUpdate, InvoiceReply, IsNew, LocalBooks, NewAccount, NewBusiness,
+    NewInvoice, NewMatch, NewPayout,
 };
 use crate::domain::payment::whole_microseconds;
 use crate::domain::reply::{Account, chart_account};
-use crate::store::books::SqliteBooks;
-use crate::store::journal::{self, Balance, EntryFilter, JournalEntry};
-use crate::store::{self, businesses};
+use crate::store::{self, Balance, EntryFilter, JournalEntry, Unit};
 use crate::text::shortened;
 
 macro_rules! route {
@@ -158,20 +156,23 @@ async fn create<T, U, F>(app: &App, params: &Params, request: Request, work: F) 
 where
     T: DeserializeOwned + Send + 'static,
     U: Serialize + Send + 'static,
-    F: FnOnce(&mut SqliteBooks<'_>, T) -> std::result::Result<(U, IsNew), store::Error>
+    F: FnOnce(
+            &mut dyn LocalBooks<Error = store::Error>,
+            T,
+        ) -> std::result::Result<(U, IsNew), store::Error>
         + Send
         + 'static,
 {
     let address = business_of(params, &request);
     let (business, request) = or_drain(address, request).await?;
     let body: T = required(app, request).await?;
-    let work = move |unit: &mut store::Unit<'_>| work(&mut unit.books(business)?, body);
+    let work = move |unit: &mut dyn Unit| work(&mut *unit.books(business)?, body);
     created(app.store.write(work).await?)
 }
 
 async fn list_businesses(State(app): State<Arc<App>>, request: Request) -> Result {
     query::none(request.uri())?;
-    let list: Vec<Business> = app.store.read(businesses::all).await?;
+    let list: Vec<Business> = app.store.read(|view| view.businesses()).await?;
     answer(StatusCode::OK, &list)
 }
 
@@ -188,10 +189,7 @@ async fn create_business(State(app): State<Arc<App>>, request: Request) -> Resul
 
 async fn get_business(State(app): State<Arc<App>>, params: Params, request: Request) -> Result {
     let id = business_of(&params, &request)?;
-    let business = app
-        .store
-        .read(move |connection| businesses::get(connection, id))
-        .await?;
+    let business = app.store.read(move |view| view.business(id)).await?;
     answer(StatusCode::OK, &business)
 }
 
@@ -229,9 +227,7 @@ async fn list_invoices(State(app): State<Arc<App>>, params: Params, request: Req
     let [external_id] = query::texts(request.uri(), ["external_id"])?;
     let invoices = app
         .store
-        .read(move |connection| {
-            store::local::invoices(connection, business, external_id.as_deref())
-        })
+        .read(move |view| view.invoices(business, external_id.as_deref()))
         .await?;
     let invoices: Vec<InvoiceReply> = invoices.into_iter().map(InvoiceReply::from).collect();
     answer(StatusCode::OK, &invoices)
@@ -250,7 +246,7 @@ async fn void_invoice(State(app): State<Arc<App>>, params: Params, request: Requ
     let ((business, id), _) = or_drain(ids, request).await?;
     let invoice = app
         .store
-        .write(move |unit| local::void_invoice(&mut unit.books(business)?, id))
+        .write(move |unit| local::void_invoice(&mut *unit.books(business)?, id))
         .await?
         .ok_or_else(|| Refusal::no_invoice(id))?;
     answer(StatusCode::OK, &invoice)
@@ -285,9 +281,9 @@ async fn list_entries(State(app): State<Arc<App>>, params: Params, request: Requ
     };
     let (entries, names, has_more) = app
         .store
-        .read(move |connection| {
-            let (entries, has_more) = journal::entries(connection, business, filter)?;
-            Ok((entries, journal::balances(connection, business)?, has_more))
+        .read(move |view| {
+            let (entries, has_more) = view.entries(business, filter)?;
+            Ok((entries, view.balances(business)?, has_more))
         })
         .await?;
     let names: HashMap<Uuid, Account> = names
@@ -399,10 +395,7 @@ async fn trial_balance(State(app): State<Arc<App>>, params: Params, request: Req
 }
 
 async fn balances(app: &App, business: Uuid) -> Result<Vec<Balance>> {
-    Ok(app
-        .store
-        .read(move |connection| journal::balances(connection, business))
-        .await?)
+    Ok(app.store.read(move |view| view.balances(business)).await?)
 }
 
 async fn check_books(State(app): State<Arc<App>>, request: Request) -> Result {

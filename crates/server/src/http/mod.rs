@@ -220,7 +220,7 @@ async fn open(database: Database, policy: Policy) -> Result<Store, Error> {
 
 /// Fills the books with what there is to be from the start. What is there already stays.
 fn fill(
-    unit: &mut Unit<'_>,
+    unit: &mut dyn Unit,
     businesses: Vec<Uuid>,
     fixtures: Option<Fixtures>,
 ) -> Result<(), store::Error> {
@@ -233,7 +233,7 @@ fn fill(
     for (index, fixtures) in all.enumerate() {
         let (id, closing_date) = (fixtures.id, fixtures.closing_date);
         let (business, _) = unit.create_business(&fixtures.business)?;
-        crate::domain::local::fill(&mut unit.books(id)?, fixtures, |part, error| {
+        crate::domain::local::fill(&mut *unit.books(id)?, fixtures, |part, error| {
             let store::Error::Refused(mut refusals) = error else {
                 return error;
             };

@@ -1,34 +1,26 @@
-//! Where payments are kept: one SQLite database.
+//! Where payments are kept.
 //!
-//! Everything that writes goes through one thread ([`writer`]), which commits all waiting requests together; reads run
-//! beside it on a few connections of their own, each on a snapshot of what is committed. A database in memory has only
-//! the writer's connection, so there its reads wait their turn among the writes.
+//! A request that writes is a [`Unit`]: all of it is kept, or nothing. One that reads has a [`View`] of what is
+//! committed. What both mean is the same on every engine; each has a folder of its own.
 
-pub(crate) mod books;
-pub(crate) mod businesses;
-mod check;
-pub(crate) mod journal;
-mod list;
-pub(crate) mod local;
-mod payouts;
-mod schema;
-mod writer;
+mod query;
+mod sqlite;
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use jiff::Timestamp;
+use rusqlite::ErrorCode;
 use uuid::Uuid;
 
-pub(crate) use self::list::{Filter, ListQuery, Position};
-use self::writer::Writer;
-pub(crate) use self::writer::{Unit, panic_text};
+pub(crate) use self::query::{
+    Balance, EntryFilter, Filter, JournalEntry, ListQuery, Page, Position,
+};
+use self::sqlite::Sqlite;
 use crate::config::Database;
+use crate::domain::local::{Business, Invoice, IsNew, LocalBooks, NewBusiness};
 use crate::domain::resolve::Refusal;
-
-/// Connections that read. Reads are short, so a few serve many clients.
-const READERS: u32 = 4;
 
 /// What the books take from requests beyond the documented rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,12 +29,70 @@ pub(crate) struct Policy {
     pub(crate) strict_invoices: bool,
 }
 
+/// What a request may do in its transaction.
+pub(crate) trait Unit {
+    /// Makes a business known.
+    fn create_business(&mut self, business: &NewBusiness) -> Result<(Business, IsNew), Error>;
+
+    /// Makes a business known of which only the id is.
+    fn register_business(&mut self, business: Uuid) -> Result<(), Error> {
+        let business = NewBusiness {
+            id: Some(business),
+            ..NewBusiness::default()
+        };
+        self.create_business(&business).map(drop)
+    }
+
+    /// Sets a business's closing date, or takes it away.
+    fn close_until(
+        &mut self,
+        business: Uuid,
+        closing_date: Option<Timestamp>,
+    ) -> Result<Business, Error>;
+
+    /// Takes everything away.
+    fn reset(&mut self) -> Result<(), Error>;
+
+    /// The books of a business.
+    fn books(&mut self, business: Uuid) -> Result<Box<dyn LocalBooks<Error = Error> + '_>, Error>;
+}
+
+/// What a request may read: all of it from one snapshot of what is committed.
+pub(crate) trait View {
+    /// Reads something that every other read needs too.
+    fn probe(&mut self) -> Result<(), Error>;
+
+    /// A page of payments.
+    fn page(&mut self, query: &ListQuery) -> Result<Page, Error>;
+
+    /// All businesses, in the order of their creation.
+    fn businesses(&mut self) -> Result<Vec<Business>, Error>;
+
+    /// A business.
+    fn business(&mut self, id: Uuid) -> Result<Business, Error>;
+
+    /// The invoices of a business, by id; only the one with this external id if one is given.
+    fn invoices(
+        &mut self,
+        business: Uuid,
+        external_id: Option<&str>,
+    ) -> Result<Vec<Invoice>, Error>;
+
+    /// Entries of a business by their numbers, and whether there are more.
+    fn entries(
+        &mut self,
+        business: Uuid,
+        filter: EntryFilter,
+    ) -> Result<(Vec<JournalEntry>, bool), Error>;
+
+    /// The accounts of a business, those of the chart by their stable names first.
+    fn balances(&mut self, business: Uuid) -> Result<Vec<Balance>, Error>;
+}
+
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Store {
-    writer: Writer,
-    /// `None` for a database in memory.
-    readers: Option<r2d2::Pool<SqliteConnectionManager>>,
+    engine: Sqlite,
 }
 
 /// Why a database can't be opened.
@@ -133,47 +183,13 @@ impl Error {
 }
 
 impl Store {
-    /// Opens the database, creates or migrates its schema and starts the thread that writes. Blocks on the disk.
+    /// Opens the database and creates or migrates its schema. Blocks on the disk.
     pub(crate) fn open(database: &Database, policy: Policy) -> Result<Store, OpenError> {
-        match database {
-            Database::Memory => {
-                let mut connection = Connection::open_in_memory()?;
-                schema::configure(&connection)?;
-                schema::migrate(&mut connection)?;
-                Ok(Store {
-                    writer: Writer::start(connection, policy)?,
-                    readers: None,
-                })
-            }
-            Database::File(path) => Store::open_file(path, policy),
-        }
-    }
-
-    fn open_file(path: &Path, policy: Policy) -> Result<Store, OpenError> {
-        let path = plain_name(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection =
-            Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_CREATE)?;
-        schema::configure(&connection)?;
-        // The identity is checked before anything is changed, the journal mode included.
-        schema::check(&connection)?;
-        schema::use_wal(&connection)?;
-        schema::migrate(&mut connection)?;
-        let manager = SqliteConnectionManager::file(&path)
-            .with_flags(flags)
-            .with_init(|connection| {
-                schema::configure(connection)?;
-                connection.pragma_update(None, "query_only", true)
-            });
-        let readers = r2d2::Pool::builder()
-            .max_size(READERS)
-            .min_idle(Some(1))
-            .test_on_check_out(false)
-            .build(manager)?;
-        Ok(Store {
-            writer: Writer::start(connection, policy)?,
-            readers: Some(readers),
-        })
+        let engine = match database {
+            Database::Memory => Sqlite::open_in_memory(policy)?,
+            Database::File(path) => Sqlite::open_file(path, policy)?,
+        };
+        Ok(Store { engine })
     }
 
     /// Runs `work` in a transaction. Once this gives `Ok`, its effects are on disk; after an error none are kept.
@@ -182,113 +198,43 @@ impl Store {
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Unit<'_>) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&mut dyn Unit) -> Result<T, Error> + Send + 'static,
     {
-        self.writer.run(work).await
+        self.engine.write(|unit| work(unit)).await
     }
 
     /// Runs `work` on a snapshot of what is committed.
     pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&mut dyn View) -> Result<T, Error> + Send + 'static,
     {
-        let Some(readers) = &self.readers else {
-            return self.writer.run(|unit| work(unit.connection())).await;
-        };
-        let readers = readers.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            let mut connection = readers.get()?;
-            let snapshot = connection.transaction()?;
-            work(&snapshot)
-        });
-        match task.await {
-            Ok(result) => result,
-            Err(error) => Err(Error::Panicked(error.to_string())),
-        }
+        self.engine
+            .read(|mut connection| work(&mut connection))
+            .await
     }
 
     /// Checks the books of all businesses. Gives a line for each fault.
     pub(crate) async fn check(&self) -> Result<Vec<String>, Error> {
-        self.read(check::check).await
+        self.engine.check().await
     }
 
     /// Checks the books in a file, as they are: nothing is written or migrated.
     pub(crate) fn check_file(path: &Path) -> Result<Result<Vec<String>, Error>, OpenError> {
-        let path = plain_name(path)?;
-        let mut connection = Connection::open_with_flags(
-            &path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        schema::configure(&connection)?;
-        connection.pragma_update(None, "query_only", true)?;
-        schema::check(&connection)?;
-        schema::check_version(&connection)?;
-        let snapshot = connection.transaction()?;
-        Ok(check::check(&snapshot))
+        Sqlite::check_file(path)
     }
 
     /// Finishes what was taken and closes the database; later requests get [`Error::Closed`].
     pub(crate) async fn close(&self) {
-        self.writer.close().await;
+        self.engine.close().await;
     }
 }
 
-/// The path from the root. SQLite is built to take a name that starts with `file:` for a URI whatever the flags say,
-/// and opens something else than the file of that name; an absolute path starts otherwise. It also means the same to
-/// every connection, should the process change its directory.
-///
-/// Refuses the two names that SQLite gives a meaning of its own, a database that is gone when it is closed: whoever
-/// gives one of them doesn't want a file of that name.
-fn plain_name(path: &Path) -> Result<PathBuf, OpenError> {
-    if path.as_os_str().is_empty() || path == Path::new(":memory:") {
-        return Err(OpenError::Name(path.to_owned()));
-    }
-    std::path::absolute(path).map_err(OpenError::Directory)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(connection: &Connection) -> (i64, i64, String) {
-        connection
-            .query_row(
-                "SELECT synchronous, foreign_keys, journal_mode
-                 FROM pragma_synchronous, pragma_foreign_keys, pragma_journal_mode",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_file_is_set_up_to_keep_what_is_acknowledged() {
-        let directory = tempfile::tempdir().unwrap();
-        // A name that would be something else as a URI.
-        let path = directory.path().join("file:payments.db?mode=memory");
-        let store = Store::open(&Database::File(path.clone()), Policy::default()).unwrap();
-        assert!(path.exists());
-        // 2 is FULL.
-        let expected = (2, 1, "wal".to_owned());
-        let writing = store.write(|unit| Ok(settings(unit.connection())));
-        assert_eq!(writing.await.unwrap(), expected);
-        let reading = store.read(|connection| {
-            let written = connection.execute("DELETE FROM businesses", []);
-            assert!(written.is_err(), "a reader can write");
-            Ok(settings(connection))
-        });
-        assert_eq!(reading.await.unwrap(), expected);
-    }
-
-    #[test]
-    fn names_that_sqlite_gives_a_meaning_are_refused() {
-        for name in [":memory:", ""] {
-            let result = Store::open(&Database::File(name.into()), Policy::default());
-            assert!(
-                matches!(result, Err(OpenError::Name(_))),
-                "{name:?}: {result:?}"
-            );
-        }
-    }
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "(no text)".to_owned())
 }

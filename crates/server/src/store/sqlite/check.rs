@@ -16,8 +16,9 @@ use layer_payments_types::Field;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::super::Error;
 use super::books::{account_by_id, kept, kept_columns, payment_by_key, uuid};
-use super::{Error, journal, payouts};
+use super::{journal, payouts};
 use crate::domain::books::Kept;
 use crate::domain::ledger::{self, Account, Draft, Line, OutOfRange, Side};
 use crate::domain::local::{self, Matched, Payout};

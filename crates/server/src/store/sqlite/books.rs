@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{Error, Policy, journal, payouts};
+use super::super::{Error, Policy};
+use super::{journal, payouts};
 use crate::domain::books::{Books, Kept};
 use crate::domain::chart::{self, AccountKind, Class};
 use crate::domain::consequences::{Owed, Posted};
@@ -46,7 +47,7 @@ pub(super) struct Names {
 const REMEMBERED: usize = 10_000;
 
 /// The books of one business.
-pub(crate) struct SqliteBooks<'a> {
+pub(super) struct SqliteBooks<'a> {
     pub(super) connection: &'a Connection,
     pub(super) names: &'a mut Names,
     pub(super) business: Uuid,
@@ -948,11 +949,11 @@ mod tests {
     use layer_payments_types::PaymentMethod;
     use serde_json::json;
 
-    use super::super::Store;
+    use super::super::Sqlite;
     use super::*;
-    use crate::config::Database;
     use crate::domain::payment::{AdditionalFee, Allocation, Known, Notes, Refund, Tag, Target};
     use crate::domain::reply::reply;
+    use crate::store::Unit as _;
 
     fn id(n: u128) -> Uuid {
         Uuid::from_u128(n)
@@ -1080,11 +1081,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_and_a_changed_payment_are_kept_in_the_same_columns() {
-        let store = Store::open(&Database::Memory, Policy::default()).unwrap();
+        let store = Sqlite::open_in_memory(Policy::default()).unwrap();
         let work = store.write(|unit| {
             let connection = unit.connection();
             unit.register_business(id(9))?;
-            let mut books = unit.books(id(9))?;
+            let mut books = unit.open_books(id(9))?;
             for n in [1, 2] {
                 let given = payment(&mut books, n);
                 let shown = reply(&given, None, Vec::new());

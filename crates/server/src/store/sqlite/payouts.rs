@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::Error;
+use super::super::Error;
 use super::books::{account_by_id, optional_uuid, time, uuid};
 use crate::domain::local::{Matched, Payout};
 use crate::domain::reply::chart_account;

@@ -4,67 +4,19 @@
 //! that place, so a later page costs what the first costs, and payments recorded meanwhile shift nothing. Which index
 //! serves is said in the query and not left to the planner, whose choice could change with statistics.
 
-use layer_payments_types::{PaymentMethod, SortKey, SortOrder};
+use layer_payments_types::{SortKey, SortOrder};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use uuid::Uuid;
 
-use super::Error;
+use super::super::Error;
+use super::super::query::{Filter, ListQuery, PAGE_BYTES, Page, Position};
 use super::books::{business_key, uuid};
-
-/// A page ends early when its documents have this many bytes together, so that a thousand huge payments don't have to
-/// fit into memory at once.
-const PAGE_BYTES: usize = 8 << 20;
-
-/// Which payments a list holds. All conditions must hold.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Filter {
-    pub(crate) method: Option<PaymentMethod>,
-    /// In microseconds since 1970, both ends inclusive.
-    pub(crate) paid_at_start: Option<i64>,
-    pub(crate) paid_at_end: Option<i64>,
-    pub(crate) external_id: Option<String>,
-    /// Any of them.
-    pub(crate) reference_numbers: Option<Vec<String>>,
-    pub(crate) included_in_payout: Option<bool>,
-    pub(crate) is_matched: Option<bool>,
-}
-
-/// A page to read.
-#[derive(Clone, Debug)]
-pub(crate) struct ListQuery {
-    pub(crate) business: Uuid,
-    pub(crate) filter: Filter,
-    pub(crate) sort_by: SortKey,
-    pub(crate) sort_order: SortOrder,
-    /// The payment before the page.
-    pub(crate) after: Option<Position>,
-    /// At least 1.
-    pub(crate) limit: usize,
-    pub(crate) count: bool,
-}
-
-/// A payment's place in an order: what it is sorted by (microseconds or cents), and its id, which breaks ties.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) value: i64,
-    pub(crate) id: Uuid,
-}
-
-/// A page as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Page {
-    /// The payments as replies show them, in JSON.
-    pub(crate) documents: Vec<String>,
-    /// The last payment of the page, if more follow.
-    pub(crate) next: Option<Position>,
-    pub(crate) total: Option<i64>,
-}
 
 impl ListQuery {
     /// Reads the page, and the count if it is asked for. Both see the same payments if `connection` is in a
     /// transaction.
-    pub(crate) fn read(&self, connection: &Connection) -> Result<Page, Error> {
+    pub(super) fn read(&self, connection: &Connection) -> Result<Page, Error> {
         let business = business_key(connection, self.business)?;
         let (sql, values) = self.page_sql(business);
         let mut statement = connection.prepare_cached(&sql)?;
@@ -249,9 +201,10 @@ fn blob(id: Uuid) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use layer_payments_types::PaymentMethod;
+
+    use super::super::{Policy, Sqlite};
     use super::*;
-    use crate::config::Database;
-    use crate::store::{Policy, Store};
 
     /// Every combination of what shapes a query.
     fn queries() -> Vec<ListQuery> {
@@ -306,7 +259,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let store = Store::open(&Database::Memory, Policy::default()).unwrap();
+        let store = Sqlite::open_in_memory(Policy::default()).unwrap();
         let checked = runtime.block_on(store.read(|connection| {
             let mut checked = 0;
             for query in queries() {

@@ -4,7 +4,7 @@ use layer_payments_types::{self as types, Match};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use uuid::Uuid;
 
-use super::Error;
+use super::super::Error;
 use super::books::{SqliteBooks, account_by_id, business_key, time, uuid};
 use super::payouts;
 use crate::domain::local::{Invoice, LocalBooks, Mark, Matched, Payout};
@@ -226,7 +226,7 @@ fn columns(matched: &Matched) -> (Option<&[u8; 16]>, Option<i64>) {
 }
 
 /// The invoices of a business, by id; only the one with this external id if one is given.
-pub(crate) fn invoices(
+pub(super) fn invoices(
     connection: &Connection,
     business: Uuid,
     external_id: Option<&str>,

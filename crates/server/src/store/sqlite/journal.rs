@@ -1,14 +1,12 @@
 //! Reading the journal.
 
-use jiff::Timestamp;
 use rusqlite::{Connection, Row, Rows, params};
 use uuid::Uuid;
 
-use super::Error;
+use super::super::{Balance, EntryFilter, Error, JournalEntry};
 use super::books::{account, account_columns, business_key, optional_uuid, time, uuid};
 use crate::domain::consequences::Posted;
 use crate::domain::ledger::{Draft, EntryType, Line, Side};
-use crate::domain::reply::Account;
 
 /// The number of a business's last entry; 0 if there is none.
 pub(super) fn last_number(connection: &Connection, business: i64) -> Result<i64, Error> {
@@ -104,31 +102,8 @@ pub(super) fn lines(
     Ok(lines)
 }
 
-/// Which entries to read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct EntryFilter {
-    /// Only those of this payment.
-    pub(crate) payment: Option<Uuid>,
-    /// Only those that come after this number.
-    pub(crate) after: i64,
-    /// At most so many.
-    pub(crate) limit: usize,
-}
-
-/// An entry as it stands in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct JournalEntry {
-    pub(crate) number: i64,
-    pub(crate) entry: Draft<Uuid>,
-    pub(crate) posted_at: Timestamp,
-    /// The payment that it is about, if it is about one.
-    pub(crate) payment: Option<Uuid>,
-    pub(crate) reversal_of: Option<i64>,
-    pub(crate) reversed_by: Option<i64>,
-}
-
 /// Entries of a business by their numbers, and whether there are more.
-pub(crate) fn entries(
+pub(super) fn entries(
     connection: &Connection,
     business: Uuid,
     filter: EntryFilter,
@@ -177,16 +152,8 @@ pub(crate) fn entries(
     Ok((list, false))
 }
 
-/// An account and what was ever posted to it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Balance {
-    pub(crate) account: Account,
-    pub(crate) debits: i64,
-    pub(crate) credits: i64,
-}
-
 /// The accounts of a business, those of the chart by their stable names first.
-pub(crate) fn balances(connection: &Connection, business: Uuid) -> Result<Vec<Balance>, Error> {
+pub(super) fn balances(connection: &Connection, business: Uuid) -> Result<Vec<Balance>, Error> {
     let business = business_key(connection, business)?;
     let mut statement = connection.prepare_cached(concat!(
         "SELECT ",

@@ -8,7 +8,6 @@
 //! and each of them is told; the thread goes on with the next. A panic in a request's work is caught and fails that
 //! request alone.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +19,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use super::super::{Error, Policy, Unit, panic_text};
 use super::books::{Names, SqliteBooks};
-use super::{Error, Policy, businesses};
-use crate::domain::local::{Business, IsNew, NewBusiness};
+use super::businesses;
+use crate::domain::local::{Business, IsNew, LocalBooks, NewBusiness};
 use crate::domain::payment::whole_microseconds;
 
 /// Requests that may wait. Beyond it a request waits before it enters the queue, which slows its client down.
@@ -46,38 +46,34 @@ enum Message {
 }
 
 /// What a request may do in its transaction.
-pub(crate) struct Unit<'a> {
+pub(in crate::store) struct SqliteUnit<'a> {
     connection: &'a Connection,
     names: &'a mut HashMap<Uuid, Names>,
     now: Timestamp,
     policy: Policy,
 }
 
-impl<'a> Unit<'a> {
+impl<'a> SqliteUnit<'a> {
     /// The connection, within the transaction.
-    pub(crate) fn connection(&self) -> &'a Connection {
+    pub(super) fn connection(&self) -> &'a Connection {
         self.connection
     }
 
-    /// Makes a business known.
-    pub(crate) fn create_business(
-        &self,
-        business: &NewBusiness,
-    ) -> Result<(Business, IsNew), Error> {
+    /// The books of a business.
+    pub(super) fn open_books(&mut self, business: Uuid) -> Result<SqliteBooks<'_>, Error> {
+        if self.names.len() >= REMEMBERED && !self.names.contains_key(&business) {
+            self.names.clear();
+        }
+        SqliteBooks::open(self.connection, self.names, business, self.now, self.policy)
+    }
+}
+
+impl Unit for SqliteUnit<'_> {
+    fn create_business(&mut self, business: &NewBusiness) -> Result<(Business, IsNew), Error> {
         businesses::create(self.connection, business, self.now)
     }
 
-    /// Makes a business known of which only the id is.
-    pub(crate) fn register_business(&self, business: Uuid) -> Result<(), Error> {
-        let business = NewBusiness {
-            id: Some(business),
-            ..NewBusiness::default()
-        };
-        self.create_business(&business).map(drop)
-    }
-
-    /// Sets a business's closing date, or takes it away.
-    pub(crate) fn close_until(
+    fn close_until(
         &mut self,
         business: Uuid,
         closing_date: Option<Timestamp>,
@@ -86,18 +82,13 @@ impl<'a> Unit<'a> {
         businesses::close_until(self.connection, business, closing_date)
     }
 
-    /// Takes everything away.
-    pub(crate) fn reset(&mut self) -> Result<(), Error> {
+    fn reset(&mut self) -> Result<(), Error> {
         self.names.clear();
         businesses::reset(self.connection)
     }
 
-    /// The books of a business.
-    pub(crate) fn books(&mut self, business: Uuid) -> Result<SqliteBooks<'_>, Error> {
-        if self.names.len() >= REMEMBERED && !self.names.contains_key(&business) {
-            self.names.clear();
-        }
-        SqliteBooks::open(self.connection, self.names, business, self.now, self.policy)
+    fn books(&mut self, business: Uuid) -> Result<Box<dyn LocalBooks<Error = Error> + '_>, Error> {
+        Ok(Box::new(self.open_books(business)?))
     }
 }
 
@@ -123,7 +114,7 @@ impl Writer {
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Unit<'_>) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&mut SqliteUnit<'_>) -> Result<T, Error> + Send + 'static,
     {
         let (answer, result) = oneshot::channel();
         let task = Task {
@@ -157,7 +148,7 @@ impl Writer {
 /// Work that waits for its turn and then for the commit.
 trait Job: Send {
     /// Does the work. Whether its effects are to be kept.
-    fn run(&mut self, unit: &mut Unit<'_>) -> bool;
+    fn run(&mut self, unit: &mut SqliteUnit<'_>) -> bool;
 
     /// Answers: with the work's own result, or, if its transaction was lost, with that.
     fn settle(self: Box<Self>, lost: Option<Error>);
@@ -172,9 +163,9 @@ struct Task<T, F> {
 impl<T, F> Job for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Unit<'_>) -> Result<T, Error> + Send,
+    F: FnOnce(&mut SqliteUnit<'_>) -> Result<T, Error> + Send,
 {
-    fn run(&mut self, unit: &mut Unit<'_>) -> bool {
+    fn run(&mut self, unit: &mut SqliteUnit<'_>) -> bool {
         let Some(work) = self.work.take() else {
             return false;
         };
@@ -197,15 +188,6 @@ where
         // Whoever asked may have gone; the work is done all the same.
         let _ = self.answer.send(answer);
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "(no text)".to_owned())
 }
 
 /// The thread's own state.
@@ -299,7 +281,7 @@ impl Session {
         }
         // A clock that is set back must not put a later payment before an earlier one in the order of import.
         self.last_now = self.last_now.max(whole_microseconds(Timestamp::now()));
-        let mut unit = Unit {
+        let mut unit = SqliteUnit {
             connection: &self.connection,
             names: &mut self.names,
             now: self.last_now,
@@ -357,12 +339,11 @@ impl Session {
 mod tests {
     use rusqlite::params;
 
-    use super::super::Store;
+    use super::super::Sqlite;
     use super::*;
-    use crate::config::Database;
 
-    fn store() -> Store {
-        Store::open(&Database::Memory, Policy::default()).unwrap()
+    fn store() -> Sqlite {
+        Sqlite::open_in_memory(Policy::default()).unwrap()
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -372,7 +353,7 @@ mod tests {
             .unwrap()
     }
 
-    async fn businesses(store: &Store) -> i64 {
+    async fn businesses(store: &Sqlite) -> i64 {
         store
             .read(|connection| {
                 Ok(
@@ -423,14 +404,14 @@ mod tests {
         });
     }
 
-    fn businesses_in(unit: &Unit<'_>) -> i64 {
+    fn businesses_in(unit: &SqliteUnit<'_>) -> i64 {
         unit.connection()
             .query_row("SELECT count(*) FROM businesses", [], |row| row.get(0))
             .unwrap()
     }
 
     /// Makes the transaction's COMMIT fail: a deferred foreign key that is broken at its end.
-    fn break_commit(unit: &mut Unit<'_>) -> Result<(), Error> {
+    fn break_commit(unit: &mut SqliteUnit<'_>) -> Result<(), Error> {
         unit.connection()
             .execute_batch("PRAGMA defer_foreign_keys = ON")?;
         unit.connection().execute(
@@ -494,8 +475,8 @@ mod tests {
     fn closing_finishes_what_waits_and_refuses_what_comes_later() {
         runtime().block_on(async {
             let directory = tempfile::tempdir().unwrap();
-            let database = Database::File(directory.path().join("payments.db"));
-            let store = Store::open(&database, Policy::default()).unwrap();
+            let database = directory.path().join("payments.db");
+            let store = Sqlite::open_file(&database, Policy::default()).unwrap();
             let writes = (1..=20)
                 .map(|n| store.write(move |unit| unit.register_business(Uuid::from_u128(n))));
             let (results, ()) = tokio::join!(futures_util::future::join_all(writes), store.close());
@@ -503,7 +484,7 @@ mod tests {
             let late = store.write(|unit| unit.register_business(Uuid::from_u128(100)));
             assert!(matches!(late.await, Err(Error::Closed)));
             drop(store);
-            let reopened = Store::open(&database, Policy::default()).unwrap();
+            let reopened = Sqlite::open_file(&database, Policy::default()).unwrap();
             assert_eq!(businesses(&reopened).await, 20);
         });
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::Error;
+use super::super::Error;
 use super::books::{time, uuid};
 use crate::domain::local::{Business, IsNew, NewBusiness, not_empty};
 use crate::domain::payment::whole_microseconds;
@@ -81,7 +81,7 @@ pub(super) fn close_until(
 }
 
 /// A business.
-pub(crate) fn get(connection: &Connection, id: Uuid) -> Result<Business, Error> {
+pub(super) fn get(connection: &Connection, id: Uuid) -> Result<Business, Error> {
     connection
         .prepare_cached(
             "SELECT uuid, external_id, name, closing_date FROM businesses WHERE uuid = ?1",
@@ -92,7 +92,7 @@ pub(crate) fn get(connection: &Connection, id: Uuid) -> Result<Business, Error> 
 }
 
 /// All businesses, in the order of their creation.
-pub(crate) fn all(connection: &Connection) -> Result<Vec<Business>, Error> {
+pub(super) fn all(connection: &Connection) -> Result<Vec<Business>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT uuid, external_id, name, closing_date FROM businesses ORDER BY id",
     )?;

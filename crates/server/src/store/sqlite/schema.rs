@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 use rusqlite_migration::{HookError, M, Migrations};
 
+use super::super::{Error, OpenError, Policy};
 use super::books::{SqliteBooks, uuid};
-use super::{Error, OpenError, Policy};
 use crate::domain::books::{Books, show};
 use crate::domain::chart;
 use crate::domain::consequences;

@@ -3,6 +3,7 @@
 //! A request that writes is a [`Unit`]: all of it is kept, or nothing. One that reads has a [`View`] of what is
 //! committed. What both mean is the same on every engine; each has a folder of its own.
 
+mod check;
 mod query;
 mod sqlite;
 

@@ -4,9 +4,9 @@
 //! beside it on a few connections of their own, each on a snapshot of what is committed. A database in memory has only
 //! the writer's connection, so there its reads wait their turn among the writes.
 
+mod audit;
 mod books;
 mod businesses;
-mod check;
 mod journal;
 mod list;
 mod local;
@@ -21,6 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use self::writer::{SqliteUnit, Writer};
+use super::check::check;
 use super::{Balance, EntryFilter, Error, JournalEntry, ListQuery, OpenError, Page, Policy, View};
 use crate::domain::local::{Business, Invoice};
 
@@ -109,7 +110,7 @@ impl Sqlite {
 
     /// Checks the books of all businesses. Gives a line for each fault.
     pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
-        self.read(check::check).await
+        self.read(|mut connection| check(&mut connection)).await
     }
 
     /// Checks the books in a file, as they are: nothing is written or migrated.
@@ -124,7 +125,7 @@ impl Sqlite {
         schema::check(&connection)?;
         schema::check_version(&connection)?;
         let snapshot = connection.transaction()?;
-        Ok(check::check(&snapshot))
+        Ok(check(&mut &*snapshot))
     }
 
     /// Finishes what was taken and closes the database; later requests get [`Error::Closed`].

@@ -6,6 +6,7 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::super::Error;
+use super::super::check::AuditedMatch;
 use super::books::{account_by_id, optional_uuid, time, uuid};
 use crate::domain::local::{Matched, Payout};
 use crate::domain::reply::chart_account;
@@ -86,17 +87,11 @@ pub(super) fn all(connection: &Connection, business: i64) -> Result<Vec<Payout>,
     Ok(list)
 }
 
-/// A match as it is kept.
-pub(super) struct KeptMatch {
-    pub(super) id: Uuid,
-    pub(super) matched: Matched,
-    pub(super) amount: i64,
-    /// How replies show it.
-    pub(super) shown: types::Match,
-}
-
 /// All matches of a business, by id.
-pub(super) fn all_matches(connection: &Connection, business: i64) -> Result<Vec<KeptMatch>, Error> {
+pub(super) fn all_matches(
+    connection: &Connection,
+    business: i64,
+) -> Result<Vec<AuditedMatch>, Error> {
     let mut statement = connection.prepare(
         "SELECT id, payout_id, payment_key, amount, document FROM matches WHERE business_id = ?1 ORDER BY id",
     )?;
@@ -104,7 +99,7 @@ pub(super) fn all_matches(connection: &Connection, business: i64) -> Result<Vec<
     let mut list = Vec::new();
     while let Some(row) = rows.next()? {
         let document: String = row.get(4)?;
-        list.push(KeptMatch {
+        list.push(AuditedMatch {
             id: uuid(row, 0)?,
             matched: match optional_uuid(row, 1)? {
                 Some(payout) => Matched::Payout(payout),

@@ -232,7 +232,7 @@ mod tests {
             .unwrap();
         migrate(&mut connection).unwrap();
         assert_eq!(
-            super::super::check::check(&connection).unwrap(),
+            crate::store::check::check(&mut &connection).unwrap(),
             Vec::<String>::new()
         );
         let (paid, debits): (i64, i64) = connection

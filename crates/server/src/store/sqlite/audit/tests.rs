@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::super::books::SqliteBooks;
 use super::super::{Policy, businesses, schema};
-use super::check;
 use crate::domain::books::record_all;
 use crate::domain::local::{NewBusiness, fill};
 use crate::fixtures::Fixtures;
+use crate::store::check::check;
 
 const BUSINESS: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
@@ -85,7 +85,7 @@ fn filled() -> Connection {
 
 /// The faults with names in place of ids, and without the business.
 fn plain(connection: &Connection, names: &[(String, String)]) -> Vec<String> {
-    check(connection)
+    check(&mut &*connection)
         .unwrap()
         .into_iter()
         .map(|mut fault| {
@@ -337,6 +337,7 @@ fn entries_of_another_businesss_payment() {
         "UPDATE payments SET business_id = 2 WHERE external_id = 'cheque'",
         &[
             "entry 5 is about a payment that the business doesn't have",
+            "entry 8 isn't what a payout or a match posts",
             "business 00000000-0000-0000-0000-000000000002: payment cheque has other entries than the posting rules give",
             "business 00000000-0000-0000-0000-000000000002: payment cheque is marked wrongly as to matches",
         ],
@@ -536,7 +537,7 @@ fn the_number_of_faults_is_bounded() {
                  source_id, reversal_of FROM journal_entries, numbers WHERE number = 5",
         )
         .unwrap();
-    let faults = check(&connection).unwrap();
+    let faults = check(&mut &connection).unwrap();
     assert_eq!(faults.len(), 1_001);
     assert_eq!(faults[1_000], "there are more faults, which are not listed");
 }

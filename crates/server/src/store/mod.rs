@@ -4,6 +4,7 @@
 //! committed. What both mean is the same on every engine; each has a folder of its own.
 
 mod check;
+mod columns;
 mod query;
 mod sqlite;
 

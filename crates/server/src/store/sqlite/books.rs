@@ -1,24 +1,21 @@
 //! The books of one business in SQLite, within the writer's transaction.
 
-use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use layer_payments_types::{
-    self as types, AccountIdentifier, AccountType, InvoicePayment, Normality, TagKeyValue,
-};
+use layer_payments_types::{self as types, AccountIdentifier, InvoicePayment, TagKeyValue};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, params};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::super::columns::{self, AccountColumns, json_list, json_object};
 use super::super::{Error, Policy};
 use super::{journal, payouts};
 use crate::domain::books::{Books, Kept};
-use crate::domain::chart::{self, AccountKind, Class};
+use crate::domain::chart;
 use crate::domain::consequences::{Owed, Posted};
 use crate::domain::ledger::{Draft, Side};
 use crate::domain::payment::{Metadata, Payment, TagDefinition, Tags};
@@ -171,11 +168,7 @@ impl<'a> SqliteBooks<'a> {
 
     /// Keeps a new account of which everything is given.
     pub(super) fn insert_whole_account(&self, account: &Account) -> Result<(), Error> {
-        let Class {
-            account_type,
-            normality,
-            subtype,
-        } = &account.kind.class;
+        let columns = AccountColumns::of(account);
         self.connection
             .prepare_cached(
                 "INSERT INTO accounts (business_id, id, stable_name, created_at, name, account_number, account_type,
@@ -185,13 +178,13 @@ impl<'a> SqliteBooks<'a> {
             .execute(params![
                 self.names.business,
                 account.id.as_bytes(),
-                account.stable_name,
+                columns.stable_name,
                 self.now.as_microsecond(),
-                account.kind.name,
-                account.account_number,
-                account_type.to_string(),
-                normality.to_string(),
-                subtype,
+                columns.name,
+                columns.account_number,
+                columns.account_type,
+                columns.normality,
+                columns.subtype,
             ])?;
         Ok(())
     }
@@ -871,31 +864,15 @@ pub(super) fn account_by_id(
 
 /// Reads a row of an account's columns.
 pub(super) fn account(row: &Row<'_>) -> Result<Account, Error> {
-    let stable_name: Option<String> = row.get(1)?;
-    let name: Option<String> = row.get(3)?;
-    let of_chart = stable_name.as_deref().and_then(chart::kind_of);
-    let kind = match (name, of_chart) {
-        (None, Some(kind)) => kind,
-        (Some(name), _) => AccountKind {
-            name,
-            class: Class {
-                account_type: parsed::<AccountType>(row, 4)?,
-                normality: parsed::<Normality>(row, 5)?,
-                subtype: row.get::<_, Option<String>>(6)?.map(Cow::Owned),
-            },
-        },
-        (None, None) => {
-            return Err(Error::Corrupt(format!(
-                "the account {stable_name:?}, of which nothing is known"
-            )));
-        }
-    };
-    Ok(Account {
-        id: uuid(row, 0)?,
-        stable_name,
+    let columns = AccountColumns {
+        stable_name: row.get(1)?,
         account_number: row.get(2)?,
-        kind,
-    })
+        name: row.get(3)?,
+        account_type: row.get(4)?,
+        normality: row.get(5)?,
+        subtype: row.get(6)?,
+    };
+    columns.account(uuid(row, 0)?)
 }
 
 /// A UUID's column of 16 bytes.
@@ -914,43 +891,25 @@ pub(super) fn time(microseconds: i64) -> Result<Timestamp, Error> {
         .map_err(|_| Error::Corrupt(format!("the time {microseconds}")))
 }
 
-/// A list's column: NULL when empty.
-fn json_list<T: Serialize>(list: &[T]) -> Result<Option<String>, Error> {
-    if list.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(serde_json::to_string(list)?))
-}
-
-/// A metadata column: NULL when empty.
-fn json_object(metadata: &Metadata) -> Result<Option<String>, Error> {
-    if metadata.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(serde_json::to_string(metadata)?))
-}
-
 /// A column that holds a value's name.
 fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> Result<T, Error> {
     let name: String = row.get(column)?;
-    name.parse()
-        .map_err(|_| Error::Corrupt(format!("the name {name:?}")))
+    columns::named(&name)
 }
 
 fn from_json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> Result<T, Error> {
-    match row.get::<_, Option<String>>(column)? {
-        None => Ok(T::default()),
-        Some(text) => Ok(serde_json::from_str(&text)?),
-    }
+    let text: Option<String> = row.get(column)?;
+    columns::from_json(text.as_deref())
 }
 
 #[cfg(test)]
 mod tests {
-    use layer_payments_types::PaymentMethod;
+    use layer_payments_types::{AccountType, Normality, PaymentMethod};
     use serde_json::json;
 
     use super::super::Sqlite;
     use super::*;
+    use crate::domain::chart::{AccountKind, Class};
     use crate::domain::payment::{AdditionalFee, Allocation, Known, Notes, Refund, Tag, Target};
     use crate::domain::reply::reply;
     use crate::store::Unit as _;

@@ -18,7 +18,7 @@ use super::books::{Books, Joined, Kept, join, record_at, show};
 use super::chart::{self, AccountKind, Class};
 use super::ledger::{self, Account as Named, Draft, EntryType, Lines, OutOfRange};
 use super::payment::whole_microseconds;
-use super::reply::Account;
+use super::reply::{Account, chart_account};
 use super::resolve::Refusal;
 use crate::object;
 use crate::text::shortened;
@@ -167,6 +167,34 @@ pub(crate) struct Payout {
     pub(crate) clearing_account: Uuid,
     pub(crate) memo: Option<String>,
     pub(crate) reference_number: Option<String>,
+}
+
+impl Payout {
+    /// The payout as replies show it. `clearing` is the account of [`Payout::clearing_account`].
+    pub(crate) fn shown(
+        self,
+        business: Uuid,
+        clearing: &Account,
+        matched: Option<Match>,
+    ) -> types::Payout {
+        types::Payout {
+            id: self.id,
+            external_id: self.external_id.into(),
+            business_id: Some(business),
+            paid_out_amount: self.paid_out_amount,
+            fee: Field::Value(self.fee),
+            processor: self.processor.into(),
+            payment_clearing_account: Field::Value(chart_account(clearing)),
+            imported_at: Some(self.imported_at),
+            completed_at: Field::Value(self.completed_at),
+            match_: matched.into(),
+            transaction_tags: Some(Vec::new()),
+            memo: self.memo.into(),
+            metadata: Field::Value(types::Metadata::from(Map::new())),
+            reference_number: self.reference_number.into(),
+            extra: Map::new(),
+        }
+    }
 }
 
 /// A bank transaction that arrived for a payout or a payment.

@@ -1,15 +1,13 @@
 //! Reading payouts, each with its match.
 
-use layer_payments_types::{self as types, Field};
+use layer_payments_types as types;
 use rusqlite::{Connection, Row, params};
-use serde_json::Map;
 use uuid::Uuid;
 
 use super::super::Error;
 use super::super::check::AuditedMatch;
 use super::books::{account_by_id, optional_uuid, time, uuid};
 use crate::domain::local::{Matched, Payout};
-use crate::domain::reply::chart_account;
 
 /// What [`payout`] and [`shown`] read, in their order.
 macro_rules! select {
@@ -132,24 +130,8 @@ fn shown(connection: &Connection, business: i64, row: &Row<'_>) -> Result<types:
     let payout = payout(row)?;
     let clearing = account_by_id(connection, business, payout.clearing_account)?;
     let matched: Option<String> = row.get(10)?;
-    Ok(types::Payout {
-        id: payout.id,
-        external_id: payout.external_id.into(),
-        business_id: Some(uuid(row, 11)?),
-        paid_out_amount: payout.paid_out_amount,
-        fee: Field::Value(payout.fee),
-        processor: payout.processor.into(),
-        payment_clearing_account: Field::Value(chart_account(&clearing)),
-        imported_at: Some(payout.imported_at),
-        completed_at: Field::Value(payout.completed_at),
-        match_: matched
-            .map(|document| serde_json::from_str::<types::Match>(&document))
-            .transpose()?
-            .into(),
-        transaction_tags: Some(Vec::new()),
-        memo: payout.memo.into(),
-        metadata: Field::Value(types::Metadata::from(Map::new())),
-        reference_number: payout.reference_number.into(),
-        extra: Map::new(),
-    })
+    let matched = matched
+        .map(|document| serde_json::from_str(&document))
+        .transpose()?;
+    Ok(payout.shown(uuid(row, 11)?, &clearing, matched))
 }

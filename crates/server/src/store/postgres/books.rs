@@ -93,15 +93,20 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
         self.changed.clear();
     }
 
-    /// What is to be written, which counts as written from now on.
-    pub(super) fn take_unsaved(&mut self) -> Vec<(K, Option<&V>)> {
-        let known = &self.known;
+    /// What is to be written.
+    pub(super) fn unsaved(&self) -> impl Iterator<Item = (&K, Option<&V>)> {
         self.unsaved
-            .drain()
-            .filter_map(|key| {
-                let row = known.get(&key)?.as_ref();
-                Some((key, row))
-            })
+            .iter()
+            .filter_map(|key| Some((key, self.known.get(key)?.as_ref())))
+    }
+
+    /// What is to be written, and counts as written from now on.
+    pub(super) fn take_unsaved(&mut self) -> Vec<(K, Option<&mut V>)> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        self.known
+            .iter_mut()
+            .filter(|(key, _)| unsaved.contains(*key))
+            .map(|(key, row)| (key.clone(), row.as_mut()))
             .collect()
     }
 
@@ -308,6 +313,23 @@ impl State {
             self.invoices.learn(id, None);
         }
         Ok(())
+    }
+
+    /// Notes that all entries are written.
+    pub(super) fn forget_kept_entries(&mut self) {
+        self.kept_entries = self.entries.len();
+    }
+
+    /// Counts the transaction.
+    pub(super) fn next_version(&mut self) -> Header {
+        self.header.version += 1;
+        self.current.version = self.header.version;
+        self.header
+    }
+
+    /// Notes the closing date that was written.
+    pub(super) fn close_until(&mut self, closing_date: Option<Timestamp>) {
+        self.current.closing_date = closing_date;
     }
 
     fn learn_payment(&mut self, kept: Kept) {
@@ -904,7 +926,7 @@ impl Books for PostgresBooks<'_> {
     }
 
     fn closing_date(&mut self) -> Result<Option<Timestamp>, Error> {
-        Ok(self.state.header.closing_date)
+        Ok(self.state.current.closing_date)
     }
 
     fn posted(&mut self, key: i64) -> Result<Vec<Posted>, Error> {

@@ -214,6 +214,9 @@ macro_rules! payouts {
              accounts.long_stable_name, accounts.account_number, accounts.name, accounts.account_type, \
              accounts.normality, accounts.subtype"
     };
+    (count) => {
+        20
+    };
     (from) => {
         " FROM payouts \
          JOIN accounts ON accounts.business_id = payouts.business_id AND accounts.id = payouts.clearing_account \

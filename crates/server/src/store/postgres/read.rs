@@ -57,7 +57,7 @@ impl View for Reader<'_> {
     }
 
     fn page(&mut self, query: &ListQuery) -> Result<Page, Error> {
-        let page = query.read(self.0)?;
+        let page = query.read_page(self.0)?;
         if page.documents.is_empty() {
             self.must_exist(query.business)?;
         }

@@ -315,6 +315,17 @@ impl State {
         Ok(())
     }
 
+    /// Whether anything isn't written yet.
+    pub(super) fn has_changes(&self) -> bool {
+        !(self.entries.is_empty()
+            && self.payments.unsaved.is_empty()
+            && self.accounts.unsaved.is_empty()
+            && self.invoices.unsaved.is_empty()
+            && self.links.unsaved.is_empty()
+            && self.dimensions.unsaved.is_empty()
+            && self.tags.unsaved.is_empty())
+    }
+
     /// Notes that all entries are written.
     pub(super) fn forget_kept_entries(&mut self) {
         self.kept_entries = self.entries.len();

@@ -65,6 +65,25 @@ impl<'c> Link<'c> {
         })
     }
 
+    /// Begins a transaction and runs a query in it, sent together. Gives the query's only row.
+    pub(super) fn begin(
+        &self,
+        begin: &str,
+        sql: &str,
+        values: &Values<'_>,
+    ) -> Result<Option<Row>, Error> {
+        self.runtime.block_on(async {
+            let statement = self.connection.prepare_cached(sql).await?;
+            let (begun, rows) = futures_util::future::join(
+                self.connection.batch_execute(begin),
+                self.connection.query(&statement, values),
+            )
+            .await;
+            begun?;
+            Ok(rows?.into_iter().next())
+        })
+    }
+
     /// Runs statements without values.
     pub(super) fn run(&self, sql: &str) -> Result<(), Error> {
         Ok(self.runtime.block_on(self.connection.batch_execute(sql))?)

@@ -60,12 +60,13 @@ pub(super) fn save(link: Link<'_>, state: &mut State, now: Timestamp) -> Result<
     state.forget_kept_entries();
     let header = state.next_version();
     statements.add(
-        "UPDATE businesses SET version = $2, last_payment = $3, last_entry = $4 WHERE id = $1",
+        "UPDATE businesses SET version = $2, last_payment = $3, last_entry = $4, written_at = $5 WHERE id = $1",
         vec![
             Box::new(business),
             Box::new(header.version),
             Box::new(header.last_payment),
             Box::new(header.last_entry),
+            Box::new(now),
         ],
     );
     statements.run(link)

@@ -24,7 +24,9 @@ CREATE TABLE businesses (
     name         TEXT,
     closing_date TIMESTAMPTZ,
     created_at   TIMESTAMPTZ NOT NULL,
-    version      BIGINT      NOT NULL DEFAULT 0,
+    -- The time of the last write, which the next one isn't before, whatever its server's clock says.
+    written_at   TIMESTAMPTZ NOT NULL,
+    version      BIGINT      NOT NULL,
     last_payment BIGINT      NOT NULL DEFAULT 0,
     last_entry   BIGINT      NOT NULL DEFAULT 0
 );

@@ -1,0 +1,625 @@
+//! Writing: one transaction at a time for each business, with all requests that wait for it.
+//!
+//! A business's first request starts a task; what comes for the business while its transaction runs waits, and is the
+//! next one together. So the wait for the database's disk is shared, as it is in SQLite, and businesses don't wait for
+//! each other.
+//!
+//! A transaction locks its business's row before it reads anything (`FOR NO KEY UPDATE`, at READ COMMITTED, where each
+//! statement sees what was committed before it began). Whatever another server's transaction wrote to the business is
+//! therefore seen, and nobody writes to it until COMMIT. A business's transactions are in one order, which is that of
+//! their locks, and its payments, entries and balances follow from the one before.
+//!
+//! Without the lock this goes wrong: two servers get a payment with the same new external id. Both look for it, neither
+//! finds it, both insert it. The unique index refuses the second, but by then it was told that it creates what was there.
+//! `SELECT .. FOR UPDATE` on the payment doesn't help, as there is no row to lock yet. REPEATABLE READ doesn't either: the
+//! snapshot would be of the time before the lock was had, and every wait for it would end in an error.
+//!
+//! Requests that make or remove businesses lock the row of `store` first, and then the businesses that they touch; all
+//! others lock one business and nothing else. Nobody who waits for a second lock can hold what another one waits for, so
+//! there is no deadlock.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use uuid::Uuid;
+
+use super::super::{Error, Policy, Scope, Unit, Wants, panic_text};
+use super::books::{Header, PostgresBooks, State};
+use super::connect::{Connection, Pool};
+use super::load::{Link, get};
+use super::names::{Name, text};
+use super::{read, save};
+use crate::domain::local::{
+    Business, IsNew, LocalBooks, NewBusiness, business_name_taken, not_empty,
+};
+use crate::domain::payment::whole_microseconds;
+
+/// Requests that may wait. Beyond it a request waits before it enters a queue, which slows its client down.
+const QUEUE: usize = 1_024;
+/// The most requests of one transaction.
+const BATCH: usize = 256;
+/// Businesses of which something stays in memory; with more, all are forgotten and read again as they are used.
+const REMEMBERED: usize = 64;
+/// How often a transaction is run that was lost before it was committed.
+const ATTEMPTS: u32 = 4;
+
+/// The way to the transactions.
+#[derive(Clone, Debug)]
+pub(super) struct Writer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pool: Pool,
+    policy: Policy,
+    runtime: Handle,
+    /// A place for each request that waits or is being done.
+    places: Arc<Semaphore>,
+    /// What waits for each business that a transaction runs for.
+    queues: Mutex<HashMap<Uuid, Queue>>,
+    /// What is known of businesses, for transactions that find them as this server left them.
+    remembered: Mutex<HashMap<Uuid, State>>,
+}
+
+struct Queue(VecDeque<Waiting>);
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Queue({})", self.0.len())
+    }
+}
+
+/// A request that waits.
+struct Waiting {
+    job: Box<dyn Job>,
+    wants: Wants,
+}
+
+/// Work that may have to be done again, when its transaction was lost.
+trait Job: Send {
+    fn run(&mut self, unit: &mut dyn Unit) -> Ran;
+
+    /// Answers: with the work's own result, or, if its transaction was lost, with that.
+    fn settle(self: Box<Self>, lost: Option<Error>);
+}
+
+/// How a request's work ended.
+enum Ran {
+    /// Its effects are to be kept.
+    Well,
+    /// It was refused, or it panicked; its effects are to be dropped.
+    Refused,
+    /// The database failed, and with it the transaction.
+    Lost(Error),
+}
+
+struct Task<T, F> {
+    work: F,
+    result: Option<Result<T, Error>>,
+    answer: oneshot::Sender<Result<T, Error>>,
+    _place: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnMut(&mut dyn Unit) -> Result<T, Error> + Send,
+{
+    fn run(&mut self, unit: &mut dyn Unit) -> Ran {
+        // What a panic leaves half-done is dropped with the request's other changes.
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(unit)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
+        let ran = match result {
+            Ok(_) => Ran::Well,
+            Err(error @ Error::Postgres(_)) => return Ran::Lost(error),
+            Err(_) => Ran::Refused,
+        };
+        self.result = Some(result);
+        ran
+    }
+
+    fn settle(self: Box<Self>, lost: Option<Error>) {
+        let answer = match (lost, self.result) {
+            // A request that was refused anyway isn't concerned by the loss of the others' work.
+            (Some(_), Some(Err(error))) => Err(error),
+            (Some(lost), _) => Err(lost),
+            (None, Some(result)) => result,
+            (None, None) => Err(Error::Closed),
+        };
+        // Whoever asked may have gone; the work is done all the same.
+        let _ = self.answer.send(answer);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writer {
+    pub(super) fn new(pool: Pool, policy: Policy) -> Writer {
+        Writer(Arc::new(Inner {
+            pool,
+            policy,
+            runtime: Handle::current(),
+            places: Arc::new(Semaphore::new(QUEUE)),
+            queues: Mutex::new(HashMap::new()),
+            remembered: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    /// Runs `work` in a transaction. It may be run more than once, of which only the last run counts.
+    pub(super) async fn run<T, F>(&self, scope: Scope, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Unit) -> Result<T, Error> + Send + 'static,
+    {
+        let place = Arc::clone(&self.0.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::Closed)?;
+        let (answer, result) = oneshot::channel();
+        let job: Box<dyn Job> = Box::new(Task {
+            work,
+            result: None,
+            answer,
+            _place: place,
+        });
+        let inner = Arc::clone(&self.0);
+        match scope {
+            Scope::Payments(business, wants) => {
+                let waiting = Waiting { job, wants };
+                let is_first = match lock(&inner.queues).entry(business) {
+                    Entry::Occupied(mut queue) => {
+                        queue.get_mut().0.push_back(waiting);
+                        false
+                    }
+                    Entry::Vacant(none) => {
+                        none.insert(Queue(VecDeque::from([waiting])));
+                        true
+                    }
+                };
+                if is_first {
+                    tokio::spawn(inner.serve(business));
+                }
+            }
+            Scope::Business(business) => {
+                tokio::spawn(inner.transact(Some(business), false, alone(job)));
+            }
+            Scope::Store => {
+                tokio::spawn(inner.transact(None, true, alone(job)));
+            }
+        }
+        result.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Takes no more requests, and waits until those that were taken are done.
+    pub(super) async fn close(&self) {
+        // Never refused, as there are so many places.
+        let all = u32::try_from(QUEUE).unwrap_or(u32::MAX);
+        let _all = self.0.places.acquire_many(all).await;
+        self.0.places.close();
+        self.0.pool.close();
+    }
+}
+
+fn alone(job: Box<dyn Job>) -> Vec<Waiting> {
+    vec![Waiting {
+        job,
+        wants: Wants::default(),
+    }]
+}
+
+impl Inner {
+    /// Runs transactions for a business until nothing waits for it any more.
+    async fn serve(self: Arc<Self>, business: Uuid) {
+        loop {
+            let batch = match lock(&self.queues).entry(business) {
+                Entry::Occupied(mut queue) => {
+                    let waiting = &mut queue.get_mut().0;
+                    if waiting.is_empty() {
+                        queue.remove();
+                        return;
+                    }
+                    let count = waiting.len().min(BATCH);
+                    waiting.drain(..count).collect::<Vec<_>>()
+                }
+                Entry::Vacant(_) => return,
+            };
+            Arc::clone(&self)
+                .transact(Some(business), false, batch)
+                .await;
+        }
+    }
+
+    /// Runs requests in one transaction and answers them.
+    async fn transact(
+        self: Arc<Self>,
+        business: Option<Uuid>,
+        of_store: bool,
+        batch: Vec<Waiting>,
+    ) {
+        let mut batch = batch;
+        let mut attempt = 1;
+        let lost = loop {
+            let connection = match self.pool.get().await {
+                Ok(connection) => connection,
+                Err(error) => break Some(Error::from(error)),
+            };
+            let inner = Arc::clone(&self);
+            let work = move || {
+                let mut transaction = Transaction {
+                    inner: &inner,
+                    connection: &connection,
+                    xid: None,
+                    is_committing: false,
+                };
+                let result = transaction.run(business, of_store, &mut batch);
+                let (xid, is_committing) = (transaction.xid.take(), transaction.is_committing);
+                if result.is_err() {
+                    transaction.abandon();
+                }
+                (batch, result, xid, is_committing)
+            };
+            // The work catches the panics of requests; one of its own loses the requests, which are told so.
+            let Ok((returned, result, xid, is_committing)) =
+                tokio::task::spawn_blocking(work).await
+            else {
+                return;
+            };
+            batch = returned;
+            let error = match result {
+                Ok(()) => break None,
+                Err(error) => error,
+            };
+            if let Some(business) = business {
+                lock(&self.remembered).remove(&business);
+            } else {
+                lock(&self.remembered).clear();
+            }
+            let outcome = if is_committing {
+                self.find_out(xid).await
+            } else {
+                Outcome::Lost
+            };
+            match outcome {
+                Outcome::Committed => break None,
+                Outcome::Lost if attempt < ATTEMPTS && may_run_again(&error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        attempt,
+                        "a transaction was lost and is run again"
+                    );
+                    tokio::time::sleep(pause(attempt)).await;
+                    attempt += 1;
+                }
+                Outcome::Lost => break Some(error),
+                Outcome::Unknown => break Some(Error::Unknown(Arc::new(error))),
+            }
+        };
+        let lost = lost.map(Arc::new);
+        for Waiting { job, .. } in batch {
+            job.settle(lost.as_ref().map(|error| Error::Lost(Arc::clone(error))));
+        }
+    }
+
+    /// What became of a transaction whose connection was lost at its COMMIT.
+    async fn find_out(self: &Arc<Self>, xid: Option<String>) -> Outcome {
+        let Some(xid) = xid else {
+            return Outcome::Unknown;
+        };
+        // The server notices after us that the connection is gone; until then the transaction is in progress.
+        for attempt in 1..=ATTEMPTS * 2 {
+            match self.status(&xid).await {
+                Ok(Some(status)) if status == "committed" => return Outcome::Committed,
+                Ok(Some(status)) if status == "aborted" => return Outcome::Lost,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "can't ask what became of a transaction"
+                ),
+            }
+            tokio::time::sleep(pause(attempt)).await;
+        }
+        Outcome::Unknown
+    }
+
+    async fn status(&self, xid: &str) -> Result<Option<String>, Error> {
+        let connection = self.pool.get().await?;
+        let row = connection
+            .query_one("SELECT pg_xact_status($1::text::xid8)", &[&xid])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+}
+
+enum Outcome {
+    Committed,
+    Lost,
+    Unknown,
+}
+
+/// Twice as long each time, since what was in the way may take a while: a database restarts in seconds.
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(25 << attempt.min(6))
+}
+
+/// Whether what was lost with this error can be run again: the connection broke, or the database took another
+/// transaction's side.
+fn may_run_again(error: &Error) -> bool {
+    use tokio_postgres::error::SqlState;
+
+    let Error::Postgres(error) = error else {
+        return matches!(error, Error::Pool(_));
+    };
+    if error.is_closed() {
+        return true;
+    }
+    match error.code() {
+        Some(code) => {
+            [
+                SqlState::T_R_SERIALIZATION_FAILURE,
+                SqlState::T_R_DEADLOCK_DETECTED,
+                SqlState::ADMIN_SHUTDOWN,
+                SqlState::CRASH_SHUTDOWN,
+                SqlState::CANNOT_CONNECT_NOW,
+            ]
+            .contains(code)
+                || code.code().starts_with("08")
+        }
+        // Not from the database but from the way to it.
+        None => std::error::Error::source(error)
+            .is_some_and(|source| source.downcast_ref::<std::io::Error>().is_some()),
+    }
+}
+
+struct Transaction<'a> {
+    inner: &'a Inner,
+    connection: &'a Connection,
+    /// The transaction's id, by which the database knows what became of it.
+    xid: Option<String>,
+    /// Whether COMMIT was sent.
+    is_committing: bool,
+}
+
+impl Transaction<'_> {
+    fn run(
+        &mut self,
+        business: Option<Uuid>,
+        of_store: bool,
+        batch: &mut [Waiting],
+    ) -> Result<(), Error> {
+        let link = Link::new(self.connection, &self.inner.runtime);
+        let xid = link.begin("BEGIN ISOLATION LEVEL READ COMMITTED", XID, &[])?;
+        self.xid = xid.map(|row| get(&row, 0)).transpose()?;
+        if of_store {
+            link.query("SELECT is_only FROM store FOR UPDATE", &[])?;
+        }
+        let mut unit = PostgresUnit {
+            link,
+            states: HashMap::new(),
+            now: whole_microseconds(Timestamp::now()),
+            policy: self.inner.policy,
+            remembered: &self.inner.remembered,
+        };
+        let mut wants = Wants::default();
+        for waiting in &*batch {
+            wants.extend(&waiting.wants);
+        }
+        if let Some(business) = business
+            && let Some(state) = unit.state(business)?
+        {
+            state.read(link, &wants)?;
+        }
+        let is_alone = batch.len() == 1;
+        for waiting in batch {
+            match waiting.job.run(&mut unit) {
+                Ran::Well => unit.states.values_mut().flatten().for_each(State::keep),
+                Ran::Refused if is_alone => return self.roll_back(link),
+                Ran::Refused => unit
+                    .states
+                    .values_mut()
+                    .flatten()
+                    .for_each(State::drop_changes),
+                Ran::Lost(error) => return Err(error),
+            }
+        }
+        let now = unit.now;
+        let mut states = unit.states;
+        for state in states.values_mut().flatten() {
+            if state.has_changes() {
+                save::save(link, state, now)?;
+            }
+        }
+        self.is_committing = true;
+        link.run("COMMIT")?;
+        let mut remembered = lock(&self.inner.remembered);
+        if remembered.len() + states.len() > REMEMBERED {
+            remembered.clear();
+        }
+        for (business, state) in states {
+            if let Some(state) = state.and_then(State::remembered) {
+                remembered.insert(business, state);
+            }
+        }
+        Ok(())
+    }
+
+    fn roll_back(&self, link: Link<'_>) -> Result<(), Error> {
+        link.run("ROLLBACK")
+    }
+
+    /// Takes back what there is, so that the connection can serve others; one on which that fails is broken anyway, and
+    /// the pool finds out.
+    fn abandon(&self) {
+        let link = Link::new(self.connection, &self.inner.runtime);
+        if let Err(error) = link.run("ROLLBACK") {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a lost transaction can't be rolled back"
+            );
+        }
+    }
+}
+
+const XID: &str = "SELECT pg_current_xact_id()::text";
+
+/// What requests may do in a transaction.
+struct PostgresUnit<'a> {
+    link: Link<'a>,
+    /// The businesses that are locked; `None` for one that isn't there.
+    states: HashMap<Uuid, Option<State>>,
+    now: Timestamp,
+    policy: Policy,
+    remembered: &'a Mutex<HashMap<Uuid, State>>,
+}
+
+impl PostgresUnit<'_> {
+    /// What is known of a business, which is locked from now on. `None` if it isn't there.
+    fn state(&mut self, business: Uuid) -> Result<Option<&mut State>, Error> {
+        if !self.states.contains_key(&business) {
+            let state = self.lock(business)?;
+            self.states.insert(business, state);
+        }
+        Ok(self.states.get_mut(&business).and_then(Option::as_mut))
+    }
+
+    fn lock(&mut self, business: Uuid) -> Result<Option<State>, Error> {
+        let row = self.link.query_opt(
+            "SELECT version, closing_date, last_payment, last_entry, written_at FROM businesses WHERE id = $1
+             FOR NO KEY UPDATE",
+            &[&business],
+        )?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let header = Header {
+            version: get(&row, 0)?,
+            closing_date: get(&row, 1)?,
+            last_payment: get(&row, 2)?,
+            last_entry: get(&row, 3)?,
+        };
+        // A clock that is behind another server's, or was set back, must not put a later payment before an earlier one
+        // in the order of import.
+        self.now = self.now.max(get(&row, 4)?);
+        let remembered = lock(self.remembered).remove(&business);
+        Ok(Some(
+            remembered
+                .filter(|state| state.header == header)
+                .unwrap_or_else(|| State::new(business, header)),
+        ))
+    }
+}
+
+impl Unit for PostgresUnit<'_> {
+    fn create_business(&mut self, request: &NewBusiness) -> Result<(Business, IsNew), Error> {
+        not_empty::<Error>("/external_id", request.external_id.as_deref())?;
+        let name = request.external_id.as_deref().map(Name::of);
+        let indexed = name.as_ref().map(|name| &*name.indexed);
+        let known = self.link.query_opt(
+            concat!(
+                "SELECT ",
+                read::business_columns!(),
+                " FROM businesses WHERE id = $1 OR id = (SELECT business_id FROM business_names WHERE external_id = $2)
+                 ORDER BY id = $1 DESC"
+            ),
+            &[&request.id, &indexed],
+        )?;
+        if let Some(known) = known {
+            let known = read::business(&known)?;
+            if request.id.is_some_and(|id| id != known.id) {
+                return Err(Error::Refused(vec![business_name_taken(known.id)]));
+            }
+            return Ok((known, IsNew(false)));
+        }
+        let new = Business {
+            type_: Business::TYPE,
+            id: request.id.unwrap_or_else(Uuid::now_v7),
+            external_id: request.external_id.clone(),
+            name: request.name.clone(),
+            closing_date: request.closing_date.map(whole_microseconds),
+        };
+        // Versions begin where no business with this id that was removed can have ended.
+        self.link.execute(
+            "WITH counted AS (UPDATE store SET last_business = last_business + 1 RETURNING last_business)
+             INSERT INTO businesses (id, number, external_id, name, closing_date, created_at, written_at, version)
+             SELECT $1, last_business, $2, $3, $4, $5, $5, $6 FROM counted",
+            &[
+                &new.id,
+                &new.external_id.as_deref().map(text),
+                &new.name.as_deref().map(text),
+                &new.closing_date,
+                &self.now,
+                &Timestamp::now().as_microsecond(),
+            ],
+        )?;
+        if let Some(indexed) = indexed {
+            self.link.execute(
+                "INSERT INTO business_names (external_id, business_id) VALUES ($1, $2)",
+                &[&indexed, &new.id],
+            )?;
+        }
+        self.states.remove(&new.id);
+        Ok((new, IsNew(true)))
+    }
+
+    fn close_until(
+        &mut self,
+        business: Uuid,
+        closing_date: Option<Timestamp>,
+    ) -> Result<Business, Error> {
+        let Some(state) = self.state(business)? else {
+            return Err(Error::NoBusiness(business));
+        };
+        state.close_until(closing_date);
+        let row = self.link.query_opt(
+            concat!(
+                "UPDATE businesses SET closing_date = $2, version = version + 1 WHERE id = $1 RETURNING ",
+                read::business_columns!()
+            ),
+            &[&business, &closing_date],
+        )?;
+        match row {
+            Some(row) => read::business(&row),
+            None => Err(Error::NoBusiness(business)),
+        }
+    }
+
+    fn reset(&mut self) -> Result<(), Error> {
+        self.states.clear();
+        lock(self.remembered).clear();
+        // Whoever writes to a business is waited for, and none begins anew. Each table before those that it refers to.
+        self.link.run(
+            "SELECT id FROM businesses ORDER BY id FOR UPDATE;
+             DELETE FROM matches;
+             DELETE FROM payout_payments;
+             DELETE FROM payouts;
+             DELETE FROM journal_lines;
+             DELETE FROM journal_entries;
+             DELETE FROM payment_invoices;
+             DELETE FROM payments;
+             DELETE FROM tag_values;
+             DELETE FROM tag_dimensions;
+             DELETE FROM invoices;
+             DELETE FROM accounts;
+             DELETE FROM business_names;
+             DELETE FROM businesses;",
+        )
+    }
+
+    fn books(&mut self, business: Uuid) -> Result<Box<dyn LocalBooks<Error = Error> + '_>, Error> {
+        let (link, policy) = (self.link, self.policy);
+        if self.state(business)?.is_none() {
+            return Err(Error::NoBusiness(business));
+        }
+        let now = self.now;
+        match self.states.get_mut(&business).and_then(Option::as_mut) {
+            Some(state) => Ok(Box::new(PostgresBooks::new(link, state, now, policy))),
+            None => Err(Error::NoBusiness(business)),
+        }
+    }
+}

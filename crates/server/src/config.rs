@@ -203,6 +203,9 @@ pub enum Database {
     File(PathBuf),
     /// The memory of this process. Everything is gone with the server.
     Memory,
+    /// PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(String),
 }
 
 /// The bearer token that clients have to send.

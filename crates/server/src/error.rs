@@ -29,8 +29,6 @@ pub(crate) enum Kind {
     Books(#[source] store::Error),
     #[error("can't fill the books with what there is to be from the start: {}", refused(.0))]
     Fill(#[source] store::Error),
-    #[error("the database's set-up panicked")]
-    Panicked,
     #[error("the system gives no random numbers for the key that tokens are signed with")]
     Random(#[source] getrandom::Error),
 }

@@ -378,6 +378,17 @@ fn at_least_zero<E: From<Vec<Refusal>>>(pointer: &str, amount: i64) -> Result<()
     ))
 }
 
+/// The refusal of a business's external id that another business has.
+pub(crate) fn business_name_taken(other: Uuid) -> Refusal {
+    Refusal {
+        code: "external-id-taken",
+        pointer: "/external_id".to_owned(),
+        message: format!(
+            "The business {other} has the external id already; give one that no business has."
+        ),
+    }
+}
+
 /// Refuses a name that is empty.
 pub(crate) fn not_empty<E: From<Vec<Refusal>>>(pointer: &str, name: Option<&str>) -> Result<(), E> {
     if name != Some("") {

@@ -66,6 +66,21 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
+impl Refusal {
+    /// Of amounts that an account's balance can't hold.
+    pub(crate) fn ledger_out_of_range() -> Refusal {
+        Refusal {
+            code: "ledger-out-of-range",
+            pointer: String::new(),
+            message: format!(
+                "What was ever posted to a ledger account would add up to more than {} cents, which the ledger can't \
+                 hold; mend the amounts.",
+                i64::MAX
+            ),
+        }
+    }
+}
+
 impl From<Violation> for Refusal {
     fn from(violation: Violation) -> Refusal {
         Refusal {
@@ -241,7 +256,7 @@ fn additional<R: Registry + ?Sized>(
 }
 
 /// The names of an allocation's invoice; an empty external id is none.
-pub(super) fn invoice_names(invoice: &InvoiceAllocationInput) -> (Option<Uuid>, Option<&str>) {
+pub(crate) fn invoice_names(invoice: &InvoiceAllocationInput) -> (Option<Uuid>, Option<&str>) {
     let external_id = invoice.invoice_external_id.as_deref();
     (
         invoice.invoice_id,

@@ -21,7 +21,7 @@ use super::outer::drain;
 use super::refusal::Refusal;
 use super::{App, body, cursor, query};
 use crate::domain::books;
-use crate::store;
+use crate::store::{self, Scope, Wants};
 use crate::text::shortened;
 
 pub(super) type Params = Result<RawPathParams, RawPathParamsRejection>;
@@ -73,7 +73,10 @@ pub(super) async fn record(
     .await?;
     let recorded = app
         .store
-        .write(move |unit| books::record(&mut *unit.books(business)?, payment))
+        .write(
+            Scope::Payments(business, Wants::of(std::slice::from_ref(&payment))),
+            move |unit| books::record(&mut *unit.books(business)?, payment.clone()),
+        )
         .await?;
     let status = match recorded.outcome {
         IdempotencyOutcome::Created => StatusCode::CREATED,
@@ -98,7 +101,10 @@ pub(super) async fn bulk(
     .await?;
     let recorded = app
         .store
-        .write(move |unit| books::record_all(&mut *unit.books(business)?, payments))
+        .write(
+            Scope::Payments(business, Wants::of(&payments)),
+            move |unit| books::record_all(&mut *unit.books(business)?, payments.clone()),
+        )
         .await?;
     let (documents, outcomes): (Vec<String>, Vec<IdempotencyOutcome>) = recorded
         .into_iter()
@@ -127,10 +133,14 @@ pub(super) async fn update(
     .await?;
     let result = app
         .store
-        .write(move |unit| {
-            // An error takes back what looking for the payment may have registered.
-            books::update(&mut *unit.books(business)?, id, update)?.ok_or(store::Error::NoPayment)
-        })
+        .write(
+            Scope::Payments(business, Wants::of_update(id, &update)),
+            move |unit| {
+                // An error takes back what looking for the payment may have registered.
+                books::update(&mut *unit.books(business)?, id, update.clone())?
+                    .ok_or(store::Error::NoPayment)
+            },
+        )
         .await;
     match result {
         Ok(document) => reply(

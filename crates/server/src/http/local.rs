@@ -26,7 +26,7 @@ use crate::domain::local::{
 };
 use crate::domain::payment::whole_microseconds;
 use crate::domain::reply::{Account, chart_account};
-use crate::store::{self, Balance, EntryFilter, JournalEntry, Unit};
+use crate::store::{self, Balance, EntryFilter, JournalEntry, Scope, Unit};
 use crate::text::shortened;
 
 macro_rules! route {
@@ -154,9 +154,9 @@ async fn required<T: DeserializeOwned>(app: &App, request: Request) -> Result<T>
 /// Creates something in a business.
 async fn create<T, U, F>(app: &App, params: &Params, request: Request, work: F) -> Result
 where
-    T: DeserializeOwned + Send + 'static,
+    T: Clone + DeserializeOwned + Send + 'static,
     U: Serialize + Send + 'static,
-    F: FnOnce(
+    F: Fn(
             &mut dyn LocalBooks<Error = store::Error>,
             T,
         ) -> std::result::Result<(U, IsNew), store::Error>
@@ -166,8 +166,8 @@ where
     let address = business_of(params, &request);
     let (business, request) = or_drain(address, request).await?;
     let body: T = required(app, request).await?;
-    let work = move |unit: &mut dyn Unit| work(&mut *unit.books(business)?, body);
-    created(app.store.write(work).await?)
+    let work = move |unit: &mut dyn Unit| work(&mut *unit.books(business)?, body.clone());
+    created(app.store.write(Scope::Business(business), work).await?)
 }
 
 async fn list_businesses(State(app): State<Arc<App>>, request: Request) -> Result {
@@ -182,7 +182,7 @@ async fn create_business(State(app): State<Arc<App>>, request: Request) -> Resul
     let business: NewBusiness = required(&app, request).await?;
     created(
         app.store
-            .write(move |unit| unit.create_business(&business))
+            .write(Scope::Store, move |unit| unit.create_business(&business))
             .await?,
     )
 }
@@ -200,7 +200,9 @@ async fn update_business(State(app): State<Arc<App>>, params: Params, request: R
     let closing_date = update.closing_date.map(whole_microseconds);
     let business = app
         .store
-        .write(move |unit| unit.close_until(id, closing_date))
+        .write(Scope::Business(id), move |unit| {
+            unit.close_until(id, closing_date)
+        })
         .await?;
     answer(StatusCode::OK, &business)
 }
@@ -246,7 +248,9 @@ async fn void_invoice(State(app): State<Arc<App>>, params: Params, request: Requ
     let ((business, id), _) = or_drain(ids, request).await?;
     let invoice = app
         .store
-        .write(move |unit| local::void_invoice(&mut *unit.books(business)?, id))
+        .write(Scope::Business(business), move |unit| {
+            local::void_invoice(&mut *unit.books(business)?, id)
+        })
         .await?
         .ok_or_else(|| Refusal::no_invoice(id))?;
     answer(StatusCode::OK, &invoice)
@@ -412,9 +416,9 @@ async fn reset(State(app): State<Arc<App>>, request: Request) -> Result {
     query::none(request.uri())?;
     let (businesses, fixtures) = (app.businesses.clone(), app.fixtures.clone());
     app.store
-        .write(move |unit| {
+        .write(Scope::Store, move |unit| {
             unit.reset()?;
-            fill(unit, businesses, fixtures)
+            fill(unit, businesses.clone(), fixtures.clone())
         })
         .await?;
     answer(StatusCode::OK, &json!({"type": "Reset"}))

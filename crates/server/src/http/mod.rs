@@ -48,7 +48,7 @@ use crate::config::{Config, Database};
 use crate::domain::payment::whole_microseconds;
 use crate::error::{Error, Kind};
 use crate::fixtures::Fixtures;
-use crate::store::{self, Policy, Store, Unit};
+use crate::store::{self, Policy, Scope, Store, Unit};
 
 /// What every request handler needs.
 #[derive(Debug)]
@@ -92,7 +92,9 @@ impl App {
                 let store = open(config.database, policy).await?;
                 let (businesses, fixtures) = (config.businesses.clone(), config.fixtures.clone());
                 store
-                    .write(move |unit| fill(unit, businesses, fixtures))
+                    .write(Scope::Store, move |unit| {
+                        fill(unit, businesses.clone(), fixtures.clone())
+                    })
                     .await
                     .map_err(Kind::Fill)?;
                 store
@@ -209,13 +211,14 @@ impl Server {
 }
 
 async fn open(database: Database, policy: Policy) -> Result<Store, Error> {
-    let task = tokio::task::spawn_blocking(move || {
-        Store::open(&database, policy).map_err(|source| match database {
-            Database::File(path) => Kind::OpenFile { path, source },
-            Database::Memory => Kind::OpenMemory(source),
+    Store::open(database.clone(), policy)
+        .await
+        .map_err(|source| match database {
+            Database::File(path) => Kind::OpenFile { path, source }.into(),
+            Database::Memory => Kind::OpenMemory(source).into(),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => Kind::OpenMemory(source).into(),
         })
-    });
-    Ok(task.await.map_err(|_| Kind::Panicked)??)
 }
 
 /// Fills the books with what there is to be from the start. What is there already stays.

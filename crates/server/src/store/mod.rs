@@ -5,6 +5,8 @@
 
 mod check;
 mod columns;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod query;
 mod sqlite;
 
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use layer_payments_types::{AllocationInput, CreateInvoicePayment, UpdateInvoicePayment};
 use rusqlite::ErrorCode;
 use uuid::Uuid;
 
@@ -22,7 +25,7 @@ pub(crate) use self::query::{
 use self::sqlite::Sqlite;
 use crate::config::Database;
 use crate::domain::local::{Business, Invoice, IsNew, LocalBooks, NewBusiness};
-use crate::domain::resolve::Refusal;
+use crate::domain::resolve::{Refusal, invoice_names};
 
 /// What the books take from requests beyond the documented rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,10 +94,92 @@ pub(crate) trait View {
     fn balances(&mut self, business: Uuid) -> Result<Vec<Balance>, Error>;
 }
 
+/// What a request that writes is about. An engine on which requests run beside each other needs to know it before they
+/// run.
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    /// Payments of one business.
+    Payments(Uuid, Wants),
+    /// Anything else in one business.
+    Business(Uuid),
+    /// Businesses themselves.
+    Store,
+}
+
+/// What a request that writes payments names, so that an engine can read it at once before the request runs. What isn't
+/// said here is read when it is asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wants {
+    /// Of payments.
+    pub(crate) external_ids: Vec<String>,
+    /// Of payments.
+    pub(crate) ids: Vec<Uuid>,
+    pub(crate) invoices: Vec<Uuid>,
+    pub(crate) invoice_external_ids: Vec<String>,
+}
+
+impl Wants {
+    /// What requests to record payments name.
+    pub(crate) fn of(payments: &[CreateInvoicePayment]) -> Wants {
+        let mut wants = Wants::default();
+        for payment in payments {
+            wants.external_ids.extend(payment.external_id.clone());
+            wants.add_allocations(&payment.invoice_payments);
+        }
+        wants
+    }
+
+    /// What a request to update a payment names.
+    pub(crate) fn of_update(id: Uuid, update: &UpdateInvoicePayment) -> Wants {
+        let mut wants = Wants {
+            ids: vec![id],
+            external_ids: update
+                .external_id
+                .as_option()
+                .cloned()
+                .into_iter()
+                .collect(),
+            ..Wants::default()
+        };
+        if let Some(allocations) = &update.invoice_payments {
+            wants.add_allocations(allocations);
+        }
+        wants
+    }
+
+    fn add_allocations(&mut self, allocations: &[AllocationInput]) {
+        for allocation in allocations {
+            if let AllocationInput::Invoice(invoice) = allocation {
+                let (id, external_id) = invoice_names(invoice);
+                self.invoices.extend(id);
+                self.invoice_external_ids
+                    .extend(external_id.map(str::to_owned));
+            }
+        }
+    }
+
+    /// Adds what another request names.
+    #[cfg(feature = "postgres")]
+    fn extend(&mut self, other: &Wants) {
+        self.external_ids.extend_from_slice(&other.external_ids);
+        self.ids.extend_from_slice(&other.ids);
+        self.invoices.extend_from_slice(&other.invoices);
+        self.invoice_external_ids
+            .extend_from_slice(&other.invoice_external_ids);
+    }
+}
+
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Store {
-    engine: Sqlite,
+    engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Postgres),
 }
 
 /// Why a database can't be opened.
@@ -125,6 +210,20 @@ pub(crate) enum OpenError {
     Directory(#[source] std::io::Error),
     #[error("the thread that writes can't be started")]
     Thread(#[from] std::io::Error),
+    #[error("its set-up panicked")]
+    Panicked,
+    #[cfg(feature = "postgres")]
+    #[error("there are no books in it yet; `layer-payments migrate` begins some")]
+    NotMigrated,
+    #[cfg(feature = "postgres")]
+    #[error("its schema can't be brought up to date")]
+    MigratePostgres(#[from] refinery::Error),
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] tokio_postgres::Error),
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Pool(#[from] postgres::GetError),
 }
 
 /// Why a request to the store failed. Only [`Error::Refused`], [`Error::NoPayment`] and [`Error::NoBusiness`] are the
@@ -147,6 +246,20 @@ pub(crate) enum Error {
     RolledBack(#[source] Arc<rusqlite::Error>),
     #[error("no connection for reading is free")]
     Readers(#[from] r2d2::Error),
+    #[cfg(feature = "postgres")]
+    #[error("the database failed")]
+    Postgres(#[from] tokio_postgres::Error),
+    #[cfg(feature = "postgres")]
+    #[error("there is no connection to the database")]
+    Pool(#[from] postgres::GetError),
+    /// The transaction that the request was part of was lost, so nothing of it was kept.
+    #[cfg(feature = "postgres")]
+    #[error("the transaction was lost")]
+    Lost(#[source] Arc<Error>),
+    /// The connection was lost at COMMIT, and the database can't be asked what became of the transaction.
+    #[cfg(feature = "postgres")]
+    #[error("whether the transaction was committed isn't known")]
+    Unknown(#[source] Arc<Error>),
     #[error("a stored value can't be read as JSON or written as it")]
     Json(#[from] serde_json::Error),
     #[error("a stored value is out of range: {0}")]
@@ -170,6 +283,12 @@ impl Error {
             Error::Sqlite(error) => error,
             Error::RolledBack(error) => error.as_ref(),
             Error::Readers(_) | Error::Closed => return true,
+            #[cfg(feature = "postgres")]
+            Error::Pool(_) | Error::Unknown(_) => return true,
+            #[cfg(feature = "postgres")]
+            Error::Postgres(error) => return postgres::is_passing(error),
+            #[cfg(feature = "postgres")]
+            Error::Lost(error) => return error.is_passing(),
             Error::Refused(_)
             | Error::NoPayment
             | Error::NoBusiness(_)
@@ -185,24 +304,46 @@ impl Error {
 }
 
 impl Store {
-    /// Opens the database and creates or migrates its schema. Blocks on the disk.
-    pub(crate) fn open(database: &Database, policy: Policy) -> Result<Store, OpenError> {
-        let engine = match database {
-            Database::Memory => Sqlite::open_in_memory(policy)?,
-            Database::File(path) => Sqlite::open_file(path, policy)?,
+    /// Opens the database and creates or migrates its schema.
+    pub(crate) async fn open(database: Database, policy: Policy) -> Result<Store, OpenError> {
+        let open_sqlite = match database {
+            #[cfg(feature = "postgres")]
+            Database::Postgres(url) => {
+                let postgres = postgres::Postgres::open(&url, true, policy).await?;
+                return Ok(Store {
+                    engine: Engine::Postgres(postgres),
+                });
+            }
+            Database::Memory => tokio::task::spawn_blocking(move || Sqlite::open_in_memory(policy)),
+            Database::File(path) => {
+                tokio::task::spawn_blocking(move || Sqlite::open_file(&path, policy))
+            }
         };
-        Ok(Store { engine })
+        let sqlite = open_sqlite.await.map_err(|_| OpenError::Panicked)??;
+        Ok(Store {
+            engine: Engine::Sqlite(sqlite),
+        })
     }
 
-    /// Runs `work` in a transaction. Once this gives `Ok`, its effects are on disk; after an error none are kept.
+    /// Runs `work` in a transaction. Once this gives `Ok`, its effects are on disk; after an error none are kept, unless
+    /// the error is [`Error::Unknown`]. An engine may run it again where its transaction was lost; only the last run
+    /// counts.
     ///
     /// The work is done even if the caller stops waiting.
-    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    pub(crate) async fn write<T, F>(&self, scope: Scope, mut work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&mut dyn Unit) -> Result<T, Error> + Send + 'static,
+        F: FnMut(&mut dyn Unit) -> Result<T, Error> + Send + 'static,
     {
-        self.engine.write(|unit| work(unit)).await
+        match &self.engine {
+            Engine::Sqlite(sqlite) => {
+                // Its one writer needs no scope.
+                let _ = scope;
+                sqlite.write(move |unit| work(unit)).await
+            }
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => postgres.write(scope, work).await,
+        }
     }
 
     /// Runs `work` on a snapshot of what is committed.
@@ -211,14 +352,20 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut dyn View) -> Result<T, Error> + Send + 'static,
     {
-        self.engine
-            .read(|mut connection| work(&mut connection))
-            .await
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(|mut connection| work(&mut connection)).await,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => postgres.read(work).await,
+        }
     }
 
     /// Checks the books of all businesses. Gives a line for each fault.
     pub(crate) async fn check(&self) -> Result<Vec<String>, Error> {
-        self.engine.check().await
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.check().await,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => postgres.check().await,
+        }
     }
 
     /// Checks the books in a file, as they are: nothing is written or migrated.
@@ -228,7 +375,11 @@ impl Store {
 
     /// Finishes what was taken and closes the database; later requests get [`Error::Closed`].
     pub(crate) async fn close(&self) {
-        self.engine.close().await;
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => postgres.close().await,
+        }
     }
 }
 

@@ -457,7 +457,7 @@ impl<'a> PostgresBooks<'a> {
 
     fn payment_with_key(&mut self, key: i64) -> Result<Option<&PaymentRow>, Error> {
         if !self.state.payments.knows(&key) {
-            let keys = [key].as_slice();
+            let keys: &[i64] = &[key];
             match self
                 .link
                 .query_opt(BY_KEYS, &[&self.state.business, &keys])?
@@ -580,12 +580,7 @@ impl<'a> PostgresBooks<'a> {
                 None => self.state.account_names.learn(stable_name.to_owned(), None),
             }
         }
-        Ok(self
-            .state
-            .account_names
-            .get(stable_name)
-            .flatten()
-            .copied())
+        Ok(self.state.account_names.get(stable_name).flatten().copied())
     }
 
     fn set_account(&mut self, id: Uuid, row: AccountRow) {
@@ -884,9 +879,14 @@ impl Books for PostgresBooks<'_> {
             }));
         }
         let sum = |before: i64, more: i64| {
-            before.checked_add(more).filter(|sum| *sum >= 0).ok_or_else(|| {
-                Error::Corrupt(format!("what is paid on the invoice {id}: {before} and {more}"))
-            })
+            before
+                .checked_add(more)
+                .filter(|sum| *sum >= 0)
+                .ok_or_else(|| {
+                    Error::Corrupt(format!(
+                        "what is paid on the invoice {id}: {before} and {more}"
+                    ))
+                })
         };
         invoice.paid = sum(invoice.paid, paid)?;
         invoice.refunded = sum(invoice.refunded, refunded)?;

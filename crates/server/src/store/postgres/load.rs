@@ -7,8 +7,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use uuid::Uuid;
 
-use super::super::columns::{AccountColumns, from_json, named};
 use super::super::Error;
+use super::super::columns::{AccountColumns, from_json, named};
 use super::books::TagRow;
 use super::connect::Connection;
 use super::names::{untext, whole};
@@ -54,7 +54,8 @@ impl<'c> Link<'c> {
         let all = queries
             .iter()
             .map(|(sql, values)| query(self.connection, sql, values));
-        self.runtime.block_on(futures_util::future::try_join_all(all))
+        self.runtime
+            .block_on(futures_util::future::try_join_all(all))
     }
 
     /// How many rows a statement changed.
@@ -90,11 +91,7 @@ impl<'c> Link<'c> {
     }
 }
 
-async fn query(
-    connection: &Connection,
-    sql: &str,
-    values: &Values<'_>,
-) -> Result<Vec<Row>, Error> {
+async fn query(connection: &Connection, sql: &str, values: &Values<'_>) -> Result<Vec<Row>, Error> {
     let statement = connection.prepare_cached(sql).await?;
     Ok(connection.query(&statement, values).await?)
 }

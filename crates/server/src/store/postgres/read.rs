@@ -8,9 +8,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::check::{Audit, AuditedAccount, AuditedEntry, AuditedMatch};
-use super::super::{
-    Balance, EntryFilter, Error, JournalEntry, ListQuery, Page, View,
-};
+use super::super::{Balance, EntryFilter, Error, JournalEntry, ListQuery, Page, View};
+use super::list;
 use super::load::{self, Link, StoredAccount, get};
 use super::names::{Name, untext, whole};
 use crate::domain::books::Kept;
@@ -57,7 +56,7 @@ impl View for Reader<'_> {
     }
 
     fn page(&mut self, query: &ListQuery) -> Result<Page, Error> {
-        let page = query.read_page(self.0)?;
+        let page = list::page(query, self.0)?;
         if page.documents.is_empty() {
             self.must_exist(query.business)?;
         }
@@ -363,8 +362,10 @@ impl Audit for Reader<'_> {
                 // A line for each, as SQLite has it.
                 let lost = usize::try_from(lost).unwrap_or(usize::MAX).min(10);
                 faults.extend(
-                    std::iter::repeat_with(|| format!("a row of {table} refers to none of {parent}"))
-                        .take(lost),
+                    std::iter::repeat_with(|| {
+                        format!("a row of {table} refers to none of {parent}")
+                    })
+                    .take(lost),
                 );
             }
         }
@@ -456,11 +457,7 @@ impl Audit for Reader<'_> {
         rows.iter().map(load::kept).collect()
     }
 
-    fn posted(
-        &mut self,
-        business: Uuid,
-        keys: &[i64],
-    ) -> Result<HashMap<i64, Vec<Posted>>, Error> {
+    fn posted(&mut self, business: Uuid, keys: &[i64]) -> Result<HashMap<i64, Vec<Posted>>, Error> {
         posted(self.0, business, keys)
     }
 
@@ -472,11 +469,7 @@ impl Audit for Reader<'_> {
         payouts_of(self.0, business, keys)
     }
 
-    fn matched_themselves(
-        &mut self,
-        business: Uuid,
-        keys: &[i64],
-    ) -> Result<HashSet<i64>, Error> {
+    fn matched_themselves(&mut self, business: Uuid, keys: &[i64]) -> Result<HashSet<i64>, Error> {
         let rows = self.0.query(
             "SELECT payment_key FROM matches WHERE business_id = $1 AND payment_key = ANY($2)",
             &[&business, &keys],

@@ -45,8 +45,18 @@ pub(super) fn save(link: Link<'_>, state: &mut State, now: Timestamp) -> Result<
     let business = state.business;
     let mut statements = Statements::default();
     free_names(state, &mut statements);
-    accounts(business, state.accounts.take_unsaved(), now, &mut statements);
-    let gone = invoices(business, state.invoices.take_unsaved(), now, &mut statements);
+    accounts(
+        business,
+        state.accounts.take_unsaved(),
+        now,
+        &mut statements,
+    );
+    let gone = invoices(
+        business,
+        state.invoices.take_unsaved(),
+        now,
+        &mut statements,
+    );
     tags(state, now, &mut statements);
     payments(business, state.payments.take_unsaved(), &mut statements)?;
     links(business, state.links.take_unsaved(), &mut statements);
@@ -56,7 +66,11 @@ pub(super) fn save(link: Link<'_>, state: &mut State, now: Timestamp) -> Result<
             vec![Box::new(business), Box::new(gone)],
         );
     }
-    entries(business, std::mem::take(&mut state.entries), &mut statements);
+    entries(
+        business,
+        std::mem::take(&mut state.entries),
+        &mut statements,
+    );
     state.forget_kept_entries();
     let header = state.next_version();
     statements.add(
@@ -134,7 +148,16 @@ fn accounts(
     statements: &mut Statements,
 ) {
     columns!(
-        ids, names, long_names, numbers, titles, types, normalities, subtypes, debits, credits
+        ids,
+        names,
+        long_names,
+        numbers,
+        titles,
+        types,
+        normalities,
+        subtypes,
+        debits,
+        credits
     );
     for (id, row) in rows {
         // No account is ever removed.

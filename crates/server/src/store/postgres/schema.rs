@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::super::{Error, OpenError};
+use super::super::OpenError;
 use super::connect::Connection;
 
 mod embedded {
@@ -60,7 +60,7 @@ pub(super) async fn check(connection: &Connection) -> Result<(), OpenError> {
 }
 
 /// Whether the database can tell what became of a transaction.
-pub(super) async fn knows_transactions(connection: &Connection) -> Result<bool, Error> {
+pub(super) async fn knows_transactions(connection: &Connection) -> Result<bool, OpenError> {
     let row = connection
         .query_one("SELECT to_regproc('pg_xact_status') IS NOT NULL", &[])
         .await?;

@@ -57,6 +57,8 @@ pub(super) struct Writer(Arc<Inner>);
 struct Inner {
     pool: Pool,
     policy: Policy,
+    /// Whether the database can tell what became of a transaction.
+    knows_transactions: bool,
     runtime: Handle,
     /// A place for each request that waits or is being done.
     places: Arc<Semaphore>,
@@ -141,10 +143,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Writer {
-    pub(super) fn new(pool: Pool, policy: Policy) -> Writer {
+    pub(super) fn new(pool: Pool, policy: Policy, knows_transactions: bool) -> Writer {
         Writer(Arc::new(Inner {
             pool,
             policy,
+            knows_transactions,
             runtime: Handle::current(),
             places: Arc::new(Semaphore::new(QUEUE)),
             queues: Mutex::new(HashMap::new()),
@@ -348,17 +351,20 @@ fn pause(attempt: u32) -> Duration {
     Duration::from_millis(25 << attempt.min(6))
 }
 
-/// Whether what was lost with this error can be run again: the connection broke, or the database took another
-/// transaction's side.
+/// Whether what was lost with this error can be run again.
 fn may_run_again(error: &Error) -> bool {
+    match error {
+        Error::Postgres(error) => is_lost_by_chance(error),
+        Error::Pool(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a statement failed for what it isn't to blame for: the connection broke, the database is on its way down or
+/// up, or it took another transaction's side.
+fn is_lost_by_chance(error: &tokio_postgres::Error) -> bool {
     use tokio_postgres::error::SqlState;
 
-    let Error::Postgres(error) = error else {
-        return matches!(error, Error::Pool(_));
-    };
-    if error.is_closed() {
-        return true;
-    }
     match error.code() {
         Some(code) => {
             [
@@ -369,12 +375,35 @@ fn may_run_again(error: &Error) -> bool {
                 SqlState::CANNOT_CONNECT_NOW,
             ]
             .contains(code)
+                // Connection exceptions.
                 || code.code().starts_with("08")
         }
-        // Not from the database but from the way to it.
-        None => std::error::Error::source(error)
-            .is_some_and(|source| source.downcast_ref::<std::io::Error>().is_some()),
+        None => {
+            error.is_closed()
+                || std::error::Error::source(error)
+                    .is_some_and(|source| source.is::<std::io::Error>())
+        }
     }
+}
+
+/// Whether the same may succeed a little later.
+pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
+    use tokio_postgres::error::SqlState;
+
+    let waited_too_long = [
+        SqlState::QUERY_CANCELED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        SqlState::TOO_MANY_CONNECTIONS,
+        SqlState::DISK_FULL,
+        SqlState::OUT_OF_MEMORY,
+        // A server that takes no writes, as one does that gave its place to another.
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+    ];
+    is_lost_by_chance(error)
+        || error
+            .code()
+            .is_some_and(|code| waited_too_long.contains(code))
 }
 
 struct Transaction<'a> {
@@ -394,8 +423,13 @@ impl Transaction<'_> {
         batch: &mut [Waiting],
     ) -> Result<(), Error> {
         let link = Link::new(self.connection, &self.inner.runtime);
-        let xid = link.begin("BEGIN ISOLATION LEVEL READ COMMITTED", XID, &[])?;
-        self.xid = xid.map(|row| get(&row, 0)).transpose()?;
+        let xid = if self.inner.knows_transactions {
+            "SELECT pg_current_xact_id()::text"
+        } else {
+            "SELECT NULL::text"
+        };
+        let row = link.begin("BEGIN ISOLATION LEVEL READ COMMITTED", xid, &[])?;
+        self.xid = row.and_then(|row| get(&row, 0).transpose()).transpose()?;
         if of_store {
             link.query("SELECT is_only FROM store FOR UPDATE", &[])?;
         }
@@ -465,8 +499,6 @@ impl Transaction<'_> {
         }
     }
 }
-
-const XID: &str = "SELECT pg_current_xact_id()::text";
 
 /// What requests may do in a transaction.
 struct PostgresUnit<'a> {

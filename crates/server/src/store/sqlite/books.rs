@@ -719,15 +719,7 @@ impl Books for SqliteBooks<'_> {
                 _ => false,
             };
             if !carried {
-                return Err(Error::Refused(vec![Refusal {
-                    code: "ledger-out-of-range",
-                    pointer: String::new(),
-                    message: format!(
-                        "What was ever posted to a ledger account would add up to more than {} cents, which the \
-                         ledger can't hold; mend the amounts.",
-                        i64::MAX
-                    ),
-                }]));
+                return Err(Error::Refused(vec![Refusal::ledger_out_of_range()]));
             }
         }
         Ok(())

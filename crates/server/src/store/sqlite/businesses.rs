@@ -6,9 +6,8 @@ use uuid::Uuid;
 
 use super::super::Error;
 use super::books::{time, uuid};
-use crate::domain::local::{Business, IsNew, NewBusiness, not_empty};
+use crate::domain::local::{Business, IsNew, NewBusiness, business_name_taken, not_empty};
 use crate::domain::payment::whole_microseconds;
-use crate::domain::resolve::Refusal;
 
 /// Makes a business known. One that is known by its id or its external id stays as it is.
 pub(super) fn create(
@@ -33,14 +32,7 @@ pub(super) fn create(
         .transpose()?;
     if let Some(known) = known {
         if request.id.is_some_and(|id| id != known.id) {
-            return Err(Error::Refused(vec![Refusal {
-                code: "external-id-taken",
-                pointer: "/external_id".to_owned(),
-                message: format!(
-                    "The business {} has the external id already; give one that no business has.",
-                    known.id
-                ),
-            }]));
+            return Err(Error::Refused(vec![business_name_taken(known.id)]));
         }
         return Ok((known, IsNew(false)));
     }

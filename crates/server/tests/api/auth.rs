@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use layer_payments_server::{ApiClient, Database};
+use layer_payments_server::ApiClient;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::engine::fresh;
 use crate::harness::{BUSINESS, Reply, TOKEN, TestClock, TestServer, config, payment, send};
 
 const SECRET: &str = "hush+hush%/";
@@ -13,7 +14,7 @@ const SCOPE: &str = "https://sandbox.layerfi.com/sandbox";
 const OTHER_BUSINESS: &str = "8d0b2e71-9a4c-4f3e-8a67-5c1f6f6f2b11";
 
 async fn server(clock: &TestClock) -> TestServer {
-    let config = config(Database::Memory)
+    let config = config(fresh())
         .business(OTHER_BUSINESS.parse().unwrap())
         .client(ApiClient::new("other-app", "other-secret").unwrap())
         .client(ApiClient::new("my-app", SECRET).unwrap())
@@ -104,7 +105,7 @@ async fn a_client_gets_a_token_that_opens_everything_for_an_hour() {
 #[tokio::test]
 async fn the_lifetime_is_the_configurations() {
     let clock = TestClock::at(0);
-    let config = config(Database::Memory)
+    let config = config(fresh())
         .client(ApiClient::new("my-app", SECRET).unwrap())
         .token_lifetime(Duration::from_secs(5))
         .clock(clock.clock());

@@ -1,13 +1,13 @@
 //! `bulk_create_invoice_payments`: all or nothing, in the order of the request.
 
-use layer_payments_server::Database;
 use serde_json::{Value, json};
 
+use crate::engine::fresh;
 use crate::harness::{INVOICE, TestServer, config, payment, with};
 
 #[tokio::test]
 async fn payments_are_recorded_in_order_with_their_outcomes() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     server.bulk(&json!([payment("b"), payment("a")])).await.ok();
     let changed = with(payment("a"), json!({"memo": "new"}));
     let mut anonymous = payment("x");
@@ -27,13 +27,13 @@ async fn payments_are_recorded_in_order_with_their_outcomes() {
 
 #[tokio::test]
 async fn a_bulk_of_new_payments_is_answered_with_200() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     assert_eq!(server.bulk(&json!([payment("a")])).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_refused_payment_refuses_all() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     server.record(&payment("old")).await.ok();
     let other = "11111111-2222-3333-4444-555555555555";
     let allocated = |external_id: &str, target: Value| {
@@ -78,7 +78,7 @@ async fn a_refused_payment_refuses_all() {
 
 #[tokio::test]
 async fn every_refusal_of_the_books_is_told_in_order() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let other = "11111111-2222-3333-4444-555555555555";
     let to =
         |id: &str, name: &str| json!({"amount": 1, "invoice_id": id, "invoice_external_id": name});
@@ -126,7 +126,7 @@ async fn every_refusal_of_the_books_is_told_in_order() {
 
 #[tokio::test]
 async fn every_violation_is_told_with_the_payments_index() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let reply = server
         .bulk(&json!([
             payment("a"),
@@ -158,7 +158,7 @@ async fn every_violation_is_told_with_the_payments_index() {
 
 #[tokio::test]
 async fn an_empty_list_and_one_above_the_limit_are_refused() {
-    let server = TestServer::start(config(Database::Memory).bulk_limit(2)).await;
+    let server = TestServer::start(config(fresh()).bulk_limit(2)).await;
     assert_eq!(
         server.bulk(&json!([])).await.faults(400),
         [(String::new(), "bulk-empty".to_owned())]
@@ -178,7 +178,7 @@ async fn an_empty_list_and_one_above_the_limit_are_refused() {
 
 #[tokio::test]
 async fn two_bulks_with_the_same_payments_create_them_once() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let payments: Value = (0..200)
         .map(|index| payment(&format!("payment-{index}")))
         .collect();

@@ -16,7 +16,7 @@ async fn get(server: &TestServer, path: &str) -> (String, String) {
 
 #[tokio::test]
 async fn the_documents_are_those_of_the_repository() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     for (path, file) in [
         (
             "/openapi",
@@ -39,7 +39,7 @@ async fn the_documents_are_those_of_the_repository() {
 
 #[tokio::test]
 async fn the_pages_may_load_nothing() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     for (path, id) in [
         ("/docs", "record_invoice_payment"),
         ("/docs/local", "put_faults"),
@@ -59,7 +59,7 @@ async fn the_pages_may_load_nothing() {
 
 #[tokio::test]
 async fn every_operation_of_the_documents_is_there() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let mut operations = 0;
     for document in ["/openapi.json", "/local/openapi.json"] {
         let spec: Value = serde_json::from_str(&get(&server, document).await.1).unwrap();

@@ -1,19 +1,17 @@
-//! What was acknowledged stays, and what a file is.
+//! What was acknowledged stays.
 
-use std::error::Error as _;
-
-use layer_payments_server::{Database, Server};
+use layer_payments_server::Server;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::engine::{Place, fresh};
 use crate::harness::{BUSINESS, TOKEN, TestServer, config, payment, with};
 
 #[tokio::test]
-async fn a_file_keeps_everything() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
-    let server = TestServer::file(&path).await;
+async fn a_database_keeps_everything() {
+    let place = Place::new();
+    let server = TestServer::at(&place).await;
     let rich = with(
         payment("p1"),
         json!({
@@ -32,7 +30,7 @@ async fn a_file_keeps_everything() {
     let cursor = server.list("?limit=1").await.ok().body["meta"]["pagination"]["cursor"].clone();
     server.stop().await;
 
-    let server = TestServer::file(&path).await;
+    let server = TestServer::at(&place).await;
     assert_eq!(server.listed("").await, ["p1", "p2", "p3"]);
     // Every part was kept: the same request changes nothing, and names mean what they meant.
     let again = server.record(&rich).await;
@@ -48,26 +46,9 @@ async fn a_file_keeps_everything() {
 }
 
 #[tokio::test]
-async fn acknowledged_payments_are_in_the_file_before_the_server_ends() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
-    let server = TestServer::file(&path).await;
-    server.record(&payment("p1")).await.ok();
-    // A copy of the file and its log at this moment is what a crash would leave.
-    let crashed = directory.path().join("crashed.db");
-    for suffix in ["", "-wal"] {
-        let name = |base: &std::path::Path| format!("{}{suffix}", base.display());
-        std::fs::copy(name(&path), name(&crashed)).unwrap();
-    }
-    let recovered = TestServer::file(&crashed).await;
-    assert_eq!(recovered.listed("").await, ["p1"]);
-}
-
-#[tokio::test]
-async fn two_servers_on_one_file_share_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
-    let (a, b) = (TestServer::file(&path).await, TestServer::file(&path).await);
+async fn two_servers_on_one_database_share_it() {
+    let place = Place::new();
+    let (a, b) = (TestServer::at(&place).await, TestServer::at(&place).await);
     let tagged = |external_id: &str| {
         with(
             payment(external_id),
@@ -96,9 +77,8 @@ async fn two_servers_on_one_file_share_it() {
 
 #[tokio::test]
 async fn stopping_finishes_what_was_taken() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
-    let server = TestServer::file(&path).await;
+    let place = Place::new();
+    let server = TestServer::at(&place).await;
     let address = server.base.strip_prefix("http://").unwrap().to_owned();
     let body = payment("slow").to_string();
     let (half, rest) = body.split_at(body.len() / 2);
@@ -121,45 +101,15 @@ async fn stopping_finishes_what_was_taken() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     stopping.await.unwrap();
-    let server = TestServer::file(&path).await;
+    let server = TestServer::at(&place).await;
     assert_eq!(server.listed("").await, ["slow"]);
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_of_ours_is_refused_with_the_reason() {
-    let directory = tempfile::tempdir().unwrap();
-    let text = directory.path().join("notes.txt");
-    std::fs::write(
-        &text,
-        "not a database, but long enough to look at ".repeat(100),
-    )
-    .unwrap();
-    let missing = directory.path().join("no-such-folder").join("payments.db");
-    for path in [&text, &missing] {
-        let error = Server::bind(
-            config(Database::File(path.clone())),
-            "127.0.0.1:0".parse().unwrap(),
-        )
-        .await
-        .unwrap_err();
-        assert!(
-            error.to_string().contains(&path.display().to_string()),
-            "{error}"
-        );
-        assert!(error.source().is_some());
-    }
-    assert!(
-        std::fs::read_to_string(&text)
-            .unwrap()
-            .starts_with("not a database")
-    );
-}
-
-#[tokio::test]
 async fn an_address_in_use_is_told() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let address = server.base.strip_prefix("http://").unwrap();
-    let error = Server::bind(config(Database::Memory), address.parse().unwrap())
+    let error = Server::bind(config(fresh()), address.parse().unwrap())
         .await
         .unwrap_err();
     assert!(error.to_string().contains(address), "{error}");
@@ -167,8 +117,8 @@ async fn an_address_in_use_is_told() {
 
 #[tokio::test]
 async fn many_writers_and_readers_at_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = TestServer::file(&directory.path().join("payments.db")).await;
+    let place = Place::new();
+    let server = TestServer::at(&place).await;
     let writes = (0..200).map(|index| {
         let request = payment(&format!("p{index:03}"));
         let server = &server;

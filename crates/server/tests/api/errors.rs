@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use layer_payments_server::Database;
 use reqwest::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::engine::fresh;
 use crate::harness::{BUSINESS, INVOICE, TOKEN, TestServer, config, payment, send, with};
 
 fn raw(server: &TestServer, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
@@ -20,7 +20,7 @@ fn raw(server: &TestServer, body: impl Into<reqwest::Body>) -> reqwest::RequestB
 
 #[tokio::test]
 async fn requests_without_the_token_are_refused() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let url = server.payments_url();
     for (authorization, challenge) in [
         (None, "Bearer"),
@@ -64,7 +64,7 @@ async fn requests_without_the_token_are_refused() {
 
 #[tokio::test]
 async fn unknown_routes_and_wrong_methods() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     for path in [
         "/",
         "/v1",
@@ -96,7 +96,7 @@ async fn unknown_routes_and_wrong_methods() {
 
 #[tokio::test]
 async fn malformed_ids_in_the_path() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     for bad in [
         "x",
         "738ec216e8e548f2b7f2cdc89c96b3d4",
@@ -120,7 +120,7 @@ async fn malformed_ids_in_the_path() {
 
 #[tokio::test]
 async fn bodies_that_are_not_json() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     for (body, part) in [
         (&b""[..], "is empty"),
         (b"  \n", "is empty"),
@@ -157,7 +157,7 @@ async fn bodies_that_are_not_json() {
 
 #[tokio::test]
 async fn media_types_other_than_json() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let body = payment("p").to_string();
     for content_type in [
         Some("text/plain"),
@@ -195,7 +195,7 @@ async fn media_types_other_than_json() {
 
 #[tokio::test]
 async fn bodies_that_are_too_large() {
-    let server = TestServer::start(config(Database::Memory).body_limit(1_000)).await;
+    let server = TestServer::start(config(fresh()).body_limit(1_000)).await;
     let memo = |length: usize| {
         let empty = with(payment("p"), json!({"memo": ""})).to_string().len();
         with(payment("p"), json!({"memo": "x".repeat(length - empty)})).to_string()
@@ -236,7 +236,7 @@ async fn bodies_that_are_too_large() {
 async fn bodies_that_find_no_room_are_refused_for_now() {
     let filled =
         |external_id: &str| with(payment(external_id), json!({"memo": "x".repeat(100_000)}));
-    let server = TestServer::start(config(Database::Memory).bodies_limit(10_000)).await;
+    let server = TestServer::start(config(fresh()).bodies_limit(10_000)).await;
     let reply = server.record(&filled("p")).await;
     assert_eq!(reply.faults(503)[0].1, "no-room");
     assert_eq!(reply.headers["retry-after"], "1");
@@ -244,7 +244,7 @@ async fn bodies_that_find_no_room_are_refused_for_now() {
     server.record(&payment("small")).await.ok();
 
     // What is answered makes room for the next.
-    let server = TestServer::start(config(Database::Memory).bodies_limit(50_000)).await;
+    let server = TestServer::start(config(fresh()).bodies_limit(50_000)).await;
     for external_id in ["p1", "p2", "p3"] {
         server.record(&filled(external_id)).await.ok();
     }
@@ -258,7 +258,7 @@ async fn bodies_that_find_no_room_are_refused_for_now() {
 
 #[tokio::test]
 async fn a_client_that_asks_before_it_sends_is_told_not_to() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     for (token, status) in [(TOKEN, 413), ("wrong", 401)] {
         let address = server.base.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -278,7 +278,7 @@ async fn a_client_that_asks_before_it_sends_is_told_not_to() {
 
 #[tokio::test]
 async fn a_wrong_token_is_told_even_while_the_body_is_sent() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = server
         .client
         .post(server.payments_url())
@@ -319,7 +319,7 @@ async fn fault(server: &TestServer, body: &str) -> (String, String, String) {
 
 #[tokio::test]
 async fn wrong_bodies_are_told_with_place_and_remedy() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let fee = |fee: Value| with(payment("p"), json!({ "additional_fees": [fee] }));
     let allocation =
         |allocation: Value| with(payment("p"), json!({ "invoice_payments": [allocation] }));
@@ -577,7 +577,7 @@ async fn wrong_bodies_are_told_with_place_and_remedy() {
 
 #[tokio::test]
 async fn faults_of_the_text_and_of_its_meaning_are_told_together() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let body = json!([
         {"external_id": "a", "paid_at": "2024-02-27", "method": "cash", "amount": "90", "invoice_payments": [{}]},
         with(payment("b"), json!({"amount": -1})),
@@ -604,7 +604,7 @@ async fn faults_of_the_text_and_of_its_meaning_are_told_together() {
 
 #[tokio::test]
 async fn a_property_that_stands_twice_is_refused_wherever_it_is() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let whole = |inner: &str| {
         format!("{{\"paid_at\":\"2024-01-01T00:00:00Z\",\"method\":\"CASH\",\"amount\":9,{inner}}}")
     };
@@ -643,7 +643,7 @@ async fn a_property_that_stands_twice_is_refused_wherever_it_is() {
 
 #[tokio::test]
 async fn long_values_are_shortened_in_errors() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let long = "x".repeat(100_000);
     for body in [
         with(payment("p"), json!({ "amount": long })),
@@ -665,7 +665,7 @@ async fn long_values_are_shortened_in_errors() {
 
 #[tokio::test]
 async fn a_great_many_faults_are_told_up_to_a_number() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let tags = vec![json!({"key": "", "value": "v"}); 1_234];
     let reply = server
         .record(&with(payment("p"), json!({ "tags": tags })))
@@ -687,7 +687,7 @@ async fn a_great_many_faults_are_told_up_to_a_number() {
 
 #[tokio::test]
 async fn every_reply_has_a_request_id_of_its_own() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let id = |reply: &crate::harness::Reply| reply.headers["x-request-id"].clone();
     let sent = server
         .request(Method::GET, "")
@@ -699,7 +699,7 @@ async fn every_reply_has_a_request_id_of_its_own() {
 
 #[tokio::test]
 async fn head_is_answered_without_a_body() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let response = server.request(Method::HEAD, "").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.bytes().await.unwrap().is_empty());
@@ -707,7 +707,7 @@ async fn head_is_answered_without_a_body() {
 
 #[tokio::test]
 async fn a_broken_connection_leaves_the_server_well() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let address = server.base.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(

@@ -3,16 +3,17 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use layer_payments_server::{ApiClient, Database, RateLimit};
+use layer_payments_server::{ApiClient, RateLimit};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::engine::fresh;
 use crate::harness::{BUSINESS, Reply, TOKEN, TestClock, TestServer, config, payment, send};
 
 async fn server() -> TestServer {
-    TestServer::start(config(Database::Memory).faults(true)).await
+    TestServer::start(config(fresh()).faults(true)).await
 }
 
 /// Records a payment and asks for a fault.
@@ -158,7 +159,7 @@ async fn what_is_not_a_fault_is_refused_and_nothing_is_written() {
 
 #[tokio::test]
 async fn a_server_that_does_not_allow_faults_makes_none() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let reply = send(asking(&server, "p", "cut=after")).await;
     assert_eq!(reply.faults(400)[0].1, "faults-off");
     let put = put_rules(&server, &json!({"rules": [{"fault": "status=500"}]})).await;
@@ -171,7 +172,7 @@ async fn a_server_that_does_not_allow_faults_makes_none() {
 
 #[tokio::test]
 async fn only_who_may_send_a_request_can_break_it() {
-    let config = config(Database::Memory)
+    let config = config(fresh())
         .faults(true)
         .client(ApiClient::new("my-app", "hush").unwrap());
     let server = TestServer::start(config).await;
@@ -352,7 +353,7 @@ async fn wrong_rules_are_told_with_their_place_and_the_old_ones_stay() {
 
 #[tokio::test]
 async fn rules_see_what_the_rate_limit_lets_through() {
-    let config = config(Database::Memory)
+    let config = config(fresh())
         .faults(true)
         .rate_limit(RateLimit::new(2, 2))
         .clock(TestClock::at(0).clock());

@@ -1,6 +1,5 @@
 //! A server to test, and the few things that every test does with it.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -9,6 +8,8 @@ use layer_payments_server::{Clock, Config, Database, Server, Token};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+
+use crate::engine::{Guard, Place, fresh, guard};
 
 pub(crate) const TOKEN: &str = "test-token";
 pub(crate) const BUSINESS: &str = "738ec216-e8e5-48f2-b7f2-cdc89c96b3d4";
@@ -24,6 +25,8 @@ pub(crate) struct TestServer {
     faults: mpsc::Receiver<Vec<String>>,
     /// The server has a thread of its own, so that it answers while a dropped test holds up its runtime.
     running: Option<JoinHandle<()>>,
+    /// Dropped last: what the server keeps its payments in.
+    _guard: Option<Guard>,
 }
 
 /// A reply as it came.
@@ -35,15 +38,18 @@ pub(crate) struct Reply {
 }
 
 impl TestServer {
-    pub(crate) async fn memory() -> TestServer {
-        TestServer::start(config(Database::Memory)).await
+    /// A server of nothing yet.
+    pub(crate) async fn fresh() -> TestServer {
+        TestServer::start(config(fresh())).await
     }
 
-    pub(crate) async fn file(path: &Path) -> TestServer {
-        TestServer::start(config(Database::File(path.to_owned()))).await
+    /// A server of what there is at a place.
+    pub(crate) async fn at(place: &Place) -> TestServer {
+        TestServer::start(config(place.database())).await
     }
 
     pub(crate) async fn start(config: Config) -> TestServer {
+        let guard = guard(&config.database);
         let (started, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (found, faults) = mpsc::channel();
@@ -73,6 +79,7 @@ impl TestServer {
             stop: Some(stop),
             faults,
             running: Some(running),
+            _guard: guard,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::engine::Place;
 use crate::harness::{INVOICE, Reply, TestServer, payment, with};
 
 const OTHER: &str = "11111111-2222-3333-4444-555555555555";
@@ -63,9 +64,8 @@ fn disagrees(reply: &Reply) {
 
 #[tokio::test]
 async fn an_invented_id_gives_way_to_the_true_one_everywhere() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
-    let server = TestServer::file(&path).await;
+    let place = Place::new();
+    let server = TestServer::at(&place).await;
     let refunded = with(
         allocate("p1", &[by_name("invoice-1")]),
         json!({"dedicated_refunds": [{"line_items": [{"amount": 1}]}]}),
@@ -107,7 +107,7 @@ async fn an_invented_id_gives_way_to_the_true_one_everywhere() {
         assert_eq!(again.body["data"], list.body["data"]);
     }
     server.stop().await;
-    let server = TestServer::file(&path).await;
+    let server = TestServer::at(&place).await;
     let again = server.bulk(&all).await.ok();
     assert_eq!(again.body["data"], list.body["data"]);
     // The id isn't invented any more, so another one is refused.
@@ -120,7 +120,7 @@ async fn an_invented_id_gives_way_to_the_true_one_everywhere() {
 
 #[tokio::test]
 async fn a_payment_that_comes_with_the_true_id_is_updated_once() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let tags = json!({"tags": [{"key": "k", "value": "v"}]});
     let before = allocate("p1", &[with(by_name("invoice-1"), tags.clone())]);
     let first = server.record(&before).await.ok();
@@ -140,7 +140,7 @@ async fn a_payment_that_comes_with_the_true_id_is_updated_once() {
 
 #[tokio::test]
 async fn one_bulk_may_name_an_invoice_in_either_way_first() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let old = allocate("old", &[by_name("invoice-1")]);
     server.record(&old).await.ok();
     let file = json!([
@@ -181,7 +181,7 @@ async fn one_bulk_may_name_an_invoice_in_either_way_first() {
 
 #[tokio::test]
 async fn an_update_can_bring_the_true_id() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     server
         .record(&allocate("p1", &[by_name("invoice-1")]))
         .await
@@ -196,7 +196,7 @@ async fn an_update_can_bring_the_true_id() {
 
 #[tokio::test]
 async fn an_invoice_that_was_known_by_both_names_apart_becomes_one() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     server
         .record(&allocate("p1", &[by_name("invoice-1")]))
         .await
@@ -217,7 +217,7 @@ async fn an_invoice_that_was_known_by_both_names_apart_becomes_one() {
 
 #[tokio::test]
 async fn an_id_that_a_client_relies_on_stays() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let first = server
         .record(&allocate("p1", &[by_name("invoice-1")]))
         .await
@@ -262,7 +262,7 @@ async fn an_id_that_a_client_relies_on_stays() {
 
 #[tokio::test]
 async fn a_refused_request_leaves_the_invented_id() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let first = server
         .record(&allocate("p1", &[by_name("invoice-1")]))
         .await
@@ -279,7 +279,7 @@ async fn a_refused_request_leaves_the_invented_id() {
 
 #[tokio::test]
 async fn payments_that_left_the_invoice_are_left_alone() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let first = server
         .record(&allocate("p1", &[by_name("invoice-1")]))
         .await

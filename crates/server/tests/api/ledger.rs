@@ -1,9 +1,9 @@
 //! The journal: what recording and updating payments posts, what posts nothing, and what the closing date refuses.
 
-use layer_payments_server::Database;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::engine::Place;
 use crate::harness::{INVOICE, TOKEN, TestServer, config, payment, send, with};
 
 fn card(external_id: &str) -> Value {
@@ -69,7 +69,7 @@ async fn each_change_of_what_was_posted_reverses_and_posts_anew() {
         ),
     ];
     for (change, posted) in cases {
-        let server = TestServer::memory().await;
+        let server = TestServer::fresh().await;
         let id = server.record(&card("p")).await.ok().id();
         server.update(&id, &change).await.ok();
         assert_eq!(server.journal().await, [FIRST, UNDONE, posted], "{change}");
@@ -78,7 +78,7 @@ async fn each_change_of_what_was_posted_reverses_and_posts_anew() {
 
 #[tokio::test]
 async fn what_is_not_posted_changes_nothing_in_the_journal() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let recorded = with(
         card("p"),
         json!({"invoice_payments": [
@@ -126,7 +126,7 @@ async fn what_is_not_posted_changes_nothing_in_the_journal() {
 
 #[tokio::test]
 async fn a_change_back_and_forth_leaves_a_trail_and_no_difference() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let id = server.record(&card("p")).await.ok().id();
     let before = server.look("/trial-balance").await;
     server.update(&id, &json!({"amount": 10000})).await.ok();
@@ -172,7 +172,7 @@ async fn a_change_back_and_forth_leaves_a_trail_and_no_difference() {
 
 #[tokio::test]
 async fn a_refund_posts_its_own_entries_alone() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let id = server.record(&card("p")).await.ok().id();
     let first = json!({"external_id": "r1", "completed_at": "2024-03-01T00:00:00Z", "line_items": [{"amount": 1000}]});
     let second = json!({"external_id": "r2", "completed_at": "2024-03-02T00:00:00Z", "line_items": [{"amount": 500}]});
@@ -220,7 +220,7 @@ async fn a_refund_posts_its_own_entries_alone() {
 
 #[tokio::test]
 async fn books_that_are_closed_take_no_entry_of_that_time() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let early = |external_id: &str| {
         with(
             payment(external_id),
@@ -282,7 +282,7 @@ async fn books_that_are_closed_take_no_entry_of_that_time() {
 /// A name that is joined posts nothing, so it may touch payments of the closed time.
 #[tokio::test]
 async fn names_are_joined_while_the_books_are_closed() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let named = |external_id: &str, target: Value| {
         with(
             payment(external_id),
@@ -308,8 +308,8 @@ async fn names_are_joined_while_the_books_are_closed() {
 
 #[tokio::test]
 async fn identical_requests_at_the_same_moment_post_one_entry() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = TestServer::file(&directory.path().join("payments.db")).await;
+    let place = Place::new();
+    let server = TestServer::at(&place).await;
     let payment = card("same");
     let replies = futures_util::future::join_all((0..20).map(|_| server.record(&payment))).await;
     let created = replies.iter().filter(|reply| reply.status == 201).count();
@@ -320,7 +320,7 @@ async fn identical_requests_at_the_same_moment_post_one_entry() {
 
 #[tokio::test]
 async fn the_trial_balance_balances_and_shows_each_account_on_its_side() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     server.record(&card("p")).await.ok();
     let balance = server.look("/trial-balance").await;
     let lines: Vec<String> = balance["accounts"]
@@ -352,7 +352,7 @@ async fn the_trial_balance_balances_and_shows_each_account_on_its_side() {
 
 #[tokio::test]
 async fn sums_that_the_ledger_cannot_hold_are_refused_and_leave_the_books_in_order() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let largest = |external_id: &str, more: Value| {
         with(
             with(payment(external_id), json!({"amount": i64::MAX})),
@@ -410,7 +410,7 @@ async fn sums_that_the_ledger_cannot_hold_are_refused_and_leave_the_books_in_ord
 /// A refunded fee that was passed on paid nothing on the invoice, so it isn't refunded there, however often.
 #[tokio::test]
 async fn refunds_of_passed_on_fees_stay_within_what_is_paid() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let fee = i64::MAX / 2;
     let refunded = |external_id: &str| {
         with(
@@ -440,7 +440,7 @@ async fn refunds_of_passed_on_fees_stay_within_what_is_paid() {
 
 #[tokio::test]
 async fn the_journal_is_read_in_pages() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let payments: Vec<Value> = (0..7).map(|n| payment(&format!("p{n}"))).collect();
     server.bulk(&json!(payments)).await.ok();
     let mut numbers = Vec::new();
@@ -488,11 +488,10 @@ async fn the_journal_is_read_in_pages() {
 
 /// What one process knows of a business is forgotten when the other one writes.
 #[tokio::test]
-async fn two_servers_on_one_file_keep_one_journal() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
-    let first = TestServer::start(config(Database::File(path.clone()))).await;
-    let second = TestServer::file(&path).await;
+async fn two_servers_on_one_database_keep_one_journal() {
+    let place = Place::new();
+    let first = TestServer::start(config(place.database())).await;
+    let second = TestServer::at(&place).await;
     for n in 0..5 {
         first.record(&payment(&format!("a{n}"))).await.ok();
         second.record(&payment(&format!("b{n}"))).await.ok();

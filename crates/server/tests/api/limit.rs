@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use layer_payments_server::{Database, RateLimit};
+use layer_payments_server::RateLimit;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::engine::fresh;
 use crate::harness::{Reply, TOKEN, TestClock, TestServer, config, payment, send};
 
 /// The limit's headers: limit, remaining, reset.
@@ -18,9 +19,7 @@ fn told(reply: &Reply) -> [u64; 3] {
 }
 
 async fn server(clock: &TestClock, limit: RateLimit) -> TestServer {
-    let config = config(Database::Memory)
-        .rate_limit(limit)
-        .clock(clock.clock());
+    let config = config(fresh()).rate_limit(limit).clock(clock.clock());
     TestServer::start(config).await
 }
 
@@ -93,7 +92,7 @@ async fn a_large_body_beyond_the_limit_still_gets_its_reply() {
 
 #[tokio::test]
 async fn without_a_limit_nothing_is_told() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let headers = server.list("").await.ok().headers;
     assert!(!headers.keys().any(|name| name.as_str().contains("rate")));
 }

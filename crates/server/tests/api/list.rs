@@ -10,7 +10,7 @@ use crate::harness::{TestServer, payment, send, with};
 
 /// A dozen payments over twelve days, with every method, some references and repeated amounts.
 async fn filled() -> TestServer {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let methods = [
         "CASH",
         "CHECK",
@@ -332,7 +332,7 @@ async fn parameters_are_read_strictly() {
 
 #[tokio::test]
 async fn a_page_of_huge_payments_ends_early() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let memo = "x".repeat(3 << 20);
     for index in 0..5 {
         server

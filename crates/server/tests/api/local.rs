@@ -1,11 +1,10 @@
 //! The routes below `/local`: what they create, what they refuse, who may use them; reset and fixtures.
 
-use std::path::Path;
-
-use layer_payments_server::{Database, Fixtures, Server};
+use layer_payments_server::{Fixtures, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::engine::{Place, fresh};
 use crate::harness::{BUSINESS, INVOICE, Reply, TOKEN, TestServer, config, payment, send, with};
 
 const OTHER: &str = "11111111-2222-3333-4444-555555555555";
@@ -36,7 +35,7 @@ fn fault(reply: &Reply, pointer: &str, code: &str) {
 
 #[tokio::test]
 async fn businesses_are_created_once_and_found() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let create =
         async |body: Value| ask(&server, Method::POST, "/local/businesses", Some(&body)).await;
     let whole = json!({
@@ -136,7 +135,7 @@ async fn businesses_are_created_once_and_found() {
 
 #[tokio::test]
 async fn ledger_accounts_are_created_once_and_used() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let till = json!({"id": OTHER, "stable_name": "TILL", "name": "Till", "account_type": "ASSET", "account_number": "7"});
     let created = server.create("/ledger-accounts", &till).await;
     assert_eq!(created.status, 201);
@@ -206,7 +205,7 @@ async fn ledger_accounts_are_created_once_and_used() {
 
 #[tokio::test]
 async fn bodies_are_read_strictly() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let url = format!("{}/local/businesses", server.base);
     let post = |media: &str, body: &'static str| {
         let request = server.client.post(&url).bearer_auth(TOKEN).body(body);
@@ -257,7 +256,7 @@ async fn bodies_are_read_strictly() {
 
 #[tokio::test]
 async fn tokens_of_a_business_open_nothing_below_local() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let path = format!("/v1/businesses/{BUSINESS}/auth-token");
     let token = ask(&server, Method::POST, &path, None).await.ok().body["access_token"].clone();
     let token = token.as_str().unwrap();
@@ -290,7 +289,7 @@ async fn tokens_of_a_business_open_nothing_below_local() {
 
 #[tokio::test]
 async fn a_reset_leaves_what_there_was_at_the_start() {
-    let server = TestServer::start(config(Database::Memory).fixtures(fixtures())).await;
+    let server = TestServer::start(config(fresh()).fixtures(fixtures())).await;
     let state = async || {
         let list = server.listed("").await;
         (list, server.journal().await, server.look("").await)
@@ -347,14 +346,13 @@ fn fixtures() -> Fixtures {
     Fixtures::from_json(text.to_string().as_bytes()).unwrap()
 }
 
-async fn start(path: &Path) -> TestServer {
-    TestServer::start(config(Database::File(path.to_owned())).fixtures(fixtures())).await
+async fn start(place: &Place) -> TestServer {
+    TestServer::start(config(place.database()).fixtures(fixtures())).await
 }
 
 #[tokio::test]
 async fn fixtures_that_the_books_refuse_are_told_with_their_place() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
+    let place = Place::new();
     let payment = |name: &str, day: &str| {
         json!({"external_id": name, "paid_at": format!("{day}T00:00:00Z"), "method": "CASH", "amount": 1,
                "invoice_payments": []})
@@ -365,7 +363,7 @@ async fn fixtures_that_the_books_refuse_are_told_with_their_place() {
             {"id": BUSINESS, "payments": payments, "closing_date": "2024-02-01T00:00:00Z"},
         ]});
         let fixtures = Fixtures::from_json(text.to_string().as_bytes()).unwrap();
-        config(Database::File(path.clone())).fixtures(fixtures)
+        config(place.database()).fixtures(fixtures)
     };
     let first = payment("p1", "2024-02-02");
     let server = TestServer::start(file(json!([first]))).await;
@@ -383,9 +381,8 @@ async fn fixtures_that_the_books_refuse_are_told_with_their_place() {
 
 #[tokio::test]
 async fn fixtures_fill_a_server_once_and_leave_what_clients_changed() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("payments.db");
-    let server = start(&path).await;
+    let place = Place::new();
+    let server = start(&place).await;
     let journal = server.journal().await;
     assert_eq!(
         journal,
@@ -403,7 +400,7 @@ async fn fixtures_fill_a_server_once_and_leave_what_clients_changed() {
     let list = server.list("").await.ok().body;
     server.stop().await;
 
-    let server = start(&path).await;
+    let server = start(&place).await;
     assert_eq!(server.journal().await, journal);
     assert_eq!(server.list("").await.ok().body, list);
     // A client changes what the file says, also what the closing date would forbid to change back.
@@ -419,7 +416,7 @@ async fn fixtures_fill_a_server_once_and_leave_what_clients_changed() {
     let list = server.list("").await.ok().body;
     server.stop().await;
 
-    let server = start(&path).await;
+    let server = start(&place).await;
     assert_eq!(server.list("").await.ok().body, list);
     assert_eq!(server.look("/invoices").await[0]["status"], "PAID");
     assert_eq!(

@@ -1,9 +1,10 @@
 //! What whoever runs the server asks it: whether it is well, and what it counts.
 
-use layer_payments_server::{Database, RateLimit};
+use layer_payments_server::RateLimit;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::engine::{Place, fresh};
 use crate::harness::{BUSINESS, TOKEN, TestClock, TestServer, config, payment, send};
 
 async fn metrics(server: &TestServer) -> String {
@@ -32,11 +33,8 @@ fn value(metrics: &str, series: &str) -> f64 {
 
 #[tokio::test]
 async fn a_server_that_is_well_says_so_to_everyone() {
-    let directory = tempfile::tempdir().unwrap();
-    for server in [
-        TestServer::memory().await,
-        TestServer::file(&directory.path().join("payments.db")).await,
-    ] {
+    let place = Place::new();
+    for server in [TestServer::fresh().await, TestServer::at(&place).await] {
         let reply = send(server.client.get(format!("{}/healthz", server.base))).await;
         assert_eq!(reply.status, 200);
         assert_eq!(
@@ -49,7 +47,7 @@ async fn a_server_that_is_well_says_so_to_everyone() {
 #[tokio::test]
 async fn requests_are_counted_by_operation_and_status() {
     let clock = TestClock::at(0);
-    let config = config(Database::Memory)
+    let config = config(fresh())
         .faults(true)
         .rate_limit(RateLimit::new(6, 6))
         .clock(clock.clock());
@@ -102,7 +100,7 @@ async fn requests_are_counted_by_operation_and_status() {
 
 #[tokio::test]
 async fn metrics_need_a_token_of_everything() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let url = format!("{}/metrics", server.base);
     send(server.client.get(&url)).await.faults(401);
     let token = format!("{}/v1/businesses/{BUSINESS}/auth-token", server.base);
@@ -117,7 +115,7 @@ async fn metrics_need_a_token_of_everything() {
 
 #[tokio::test]
 async fn the_rate_limit_does_not_count_these() {
-    let config = config(Database::Memory)
+    let config = config(fresh())
         .rate_limit(RateLimit::new(0, 0))
         .clock(TestClock::at(0).clock());
     let server = TestServer::start(config).await;

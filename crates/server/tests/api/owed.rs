@@ -1,16 +1,16 @@
 //! What is owed on invoices: their status and outstanding balance follow the payments, and nobody pays more than that.
 
-use layer_payments_server::Database;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::engine::{Place, fresh};
 use crate::harness::{INVOICE, Reply, TestServer, config, payment, with};
 
 const OTHER: &str = "11111111-2222-3333-4444-555555555555";
 
 /// A server with the invoice of 90.00.
 async fn server() -> TestServer {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     invoice(&server, INVOICE, 9000).await.ok();
     server
 }
@@ -345,7 +345,7 @@ async fn names_are_joined_with_an_invoice_of_which_the_total_is_known() {
 
 #[tokio::test]
 async fn an_invoice_is_created_with_the_name_that_payments_have_used() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let named = with(
         payment("p"),
         json!({"invoice_payments": [{"invoice_external_id": "i", "amount": 100}]}),
@@ -431,7 +431,7 @@ async fn an_invoice_that_was_created_gets_its_other_name_later() {
 
 #[tokio::test]
 async fn strict_servers_refuse_invoices_that_were_not_created() {
-    let server = TestServer::start(config(Database::Memory).strict_invoices(true)).await;
+    let server = TestServer::start(config(fresh()).strict_invoices(true)).await;
     let named = |target: Value| {
         let allocation = with(json!({"amount": 10}), target);
         with(payment("p"), json!({"invoice_payments": [allocation]}))
@@ -469,7 +469,7 @@ async fn strict_servers_refuse_invoices_that_were_not_created() {
 #[tokio::test]
 async fn many_names_are_joined_in_one_go() {
     const COUNT: usize = 4_000;
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let named = |external_id: &str, with_ids: bool| {
         let allocations: Vec<Value> = (0..COUNT)
             .map(|n| {
@@ -525,8 +525,8 @@ async fn a_refused_request_leaves_no_account_and_no_number_behind() {
 /// Refused requests share their transaction with others, of which nothing is lost.
 #[tokio::test]
 async fn an_invoice_is_paid_once_however_many_pay_at_the_same_moment() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = TestServer::file(&directory.path().join("payments.db")).await;
+    let place = Place::new();
+    let server = TestServer::at(&place).await;
     invoice(&server, INVOICE, 9000).await.ok();
     let payments: Vec<Value> = (0..40)
         .map(|n| pays(&format!("p{n}"), &[(INVOICE, 1000)]))

@@ -58,7 +58,7 @@ async fn shown(server: &TestServer, external_id: &str) -> Value {
 
 #[tokio::test]
 async fn a_payout_is_shown_in_its_payments_and_its_match_in_it() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     server
         .bulk(&json!([card("p1"), card("p2"), card("p3")]))
         .await
@@ -126,7 +126,7 @@ async fn a_payout_is_shown_in_its_payments_and_its_match_in_it() {
 
 #[tokio::test]
 async fn filters_find_what_was_paid_out_and_matched() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let cash = payment("cash");
     let names = ["none", "in-payout", "in-matched-1", "in-matched-2"];
     let cards: Vec<Value> = names.iter().map(|name| card(name)).collect();
@@ -189,7 +189,7 @@ async fn filters_find_what_was_paid_out_and_matched() {
 
 #[tokio::test]
 async fn payouts_that_cannot_be_are_refused_whole() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let adyen = with(card("adyen"), json!({"processor": "ADYEN"}));
     server
         .bulk(&json!([card("p1"), adyen, payment("cash")]))
@@ -279,7 +279,7 @@ async fn payouts_that_cannot_be_are_refused_whole() {
 
 #[tokio::test]
 async fn matches_that_cannot_be_are_refused() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let credit = with(payment("credit"), json!({"method": "CREDIT_BALANCE"}));
     let eaten = with(card("eaten"), json!({"amount": 300}));
     let all = json!([card("p1"), card("p2"), credit, eaten, payment("cash")]);
@@ -351,7 +351,7 @@ async fn matches_that_cannot_be_are_refused() {
 
 #[tokio::test]
 async fn what_the_bank_has_shown_does_not_change() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let id = server.record(&card("p")).await.ok().id();
     of_payment(&server, "p", 8_700).await.ok();
     let posted = server.journal().await;
@@ -396,7 +396,7 @@ async fn what_the_bank_has_shown_does_not_change() {
 
 #[tokio::test]
 async fn a_payment_stays_with_the_processor_of_its_payout() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let id = server.record(&card("p")).await.ok().id();
     server
         .create("/payouts", &payout("out", 8_700, &["p"]))
@@ -432,7 +432,7 @@ async fn a_payment_stays_with_the_processor_of_its_payout() {
 
 #[tokio::test]
 async fn money_arrives_once() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let credit = with(payment("credit"), json!({"method": "CREDIT_BALANCE"}));
     server
         .bulk(&json!([card("p1"), card("p2"), card("p3"), credit]))

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use layer_payments_server::Database;
 use layer_payments_types::{InvoicePayment, InvoicePaymentReply};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::engine::fresh;
 use crate::harness::{BUSINESS, INVOICE, Reply, TOKEN, TestServer, config, payment, send, with};
 
 /// The request of the documentation's record page.
@@ -57,7 +57,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn the_documented_request_gets_the_documented_reply() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let reply = server.record(&documented_request()).await;
     assert_eq!(reply.status, 201);
     let data = reply.payment();
@@ -173,7 +173,7 @@ async fn the_documented_request_gets_the_documented_reply() {
 
 #[tokio::test]
 async fn a_repeated_request_changes_nothing() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let first = server.record(&documented_request()).await;
     let second = server.record(&documented_request()).await;
     assert_eq!(second.status, 200);
@@ -184,7 +184,7 @@ async fn a_repeated_request_changes_nothing() {
 
 #[tokio::test]
 async fn the_same_meaning_in_other_words_is_unchanged() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = with(
         documented_request(),
         json!({
@@ -224,7 +224,7 @@ async fn the_same_meaning_in_other_words_is_unchanged() {
 
 #[tokio::test]
 async fn what_a_repeated_request_leaves_out_stays() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let full = with(
         documented_request(),
         json!({
@@ -251,7 +251,7 @@ async fn what_a_repeated_request_leaves_out_stays() {
 
 #[tokio::test]
 async fn a_repeated_request_must_fit_what_it_leaves_out() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let full = with(
         documented_request(),
         json!({"dedicated_refunds": [{"external_id": "refund-1", "line_items": [{"amount": 85}]}]}),
@@ -315,7 +315,7 @@ async fn a_repeated_request_must_fit_what_it_leaves_out() {
 
 #[tokio::test]
 async fn other_values_update_the_payment() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     // What the changes below touch and the documented request leaves out is named, so that it can be set back.
     let base = with(
         documented_request(),
@@ -376,7 +376,7 @@ impl TestServer {
 
 #[tokio::test]
 async fn tags_that_stay_keep_their_ids() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let tags = |list: &[(&str, &str)]| {
         let list: Vec<Value> = list
             .iter()
@@ -394,7 +394,7 @@ async fn tags_that_stay_keep_their_ids() {
 
 #[tokio::test]
 async fn display_names_are_those_of_the_first_use() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let tagged = |external_id: &str, names: Value| {
         let tag = with(json!({"key": "department", "value": "sales"}), names);
         with(payment(external_id), json!({ "tags": [tag] }))
@@ -420,7 +420,7 @@ async fn display_names_are_those_of_the_first_use() {
 
 #[tokio::test]
 async fn without_an_external_id_each_request_creates_a_payment() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let mut anonymous = payment("x");
     anonymous.as_object_mut().unwrap().remove("external_id");
     for _ in 0..2 {
@@ -433,7 +433,7 @@ async fn without_an_external_id_each_request_creates_a_payment() {
 
 #[tokio::test]
 async fn identical_requests_at_the_same_moment_create_one_payment() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     for round in 0..10 {
         let request = payment(&format!("payment-{round}"));
         let (a, b, c) = tokio::join!(
@@ -453,7 +453,7 @@ async fn identical_requests_at_the_same_moment_create_one_payment() {
 #[tokio::test]
 async fn external_ids_are_unique_in_a_business_only() {
     let second = "11111111-2222-3333-4444-555555555555";
-    let config = config(Database::Memory).business(second.parse().unwrap());
+    let config = config(fresh()).business(second.parse().unwrap());
     let server = TestServer::start(config).await;
     server.record(&payment("p")).await.ok();
     let other = server.payments_url().replace(BUSINESS, second);
@@ -468,7 +468,7 @@ async fn external_ids_are_unique_in_a_business_only() {
 
 #[tokio::test]
 async fn accounts_and_invoices_are_registered_once() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = |external_id: &str| {
         with(
             payment(external_id),
@@ -510,7 +510,7 @@ async fn accounts_and_invoices_are_registered_once() {
 
 #[tokio::test]
 async fn accounts_that_the_business_does_not_have_are_refused_where_they_are_named() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let by_id = json!({"type": "AccountId", "id": INVOICE});
     let by_name = json!({"type": "StableName", "stable_name": "PETTY_BOX"});
     let request = with(
@@ -562,7 +562,7 @@ async fn accounts_that_the_business_does_not_have_are_refused_where_they_are_nam
 
 #[tokio::test]
 async fn a_clearing_account_is_shown_with_its_place_in_the_chart() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = with(
         payment("p"),
         json!({"payment_clearing_account_identifier": {"type": "StableName", "stable_name": "UNDEPOSITED_FUNDS"}}),
@@ -593,7 +593,7 @@ async fn a_clearing_account_is_shown_with_its_place_in_the_chart() {
 
 #[tokio::test]
 async fn an_invoice_has_one_id_and_one_external_id() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let allocate = |external_id: &str, target: Value| {
         with(
             payment(external_id),
@@ -648,7 +648,7 @@ async fn an_invoice_has_one_id_and_one_external_id() {
 
 #[tokio::test]
 async fn refunds_are_kept_and_shown() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = with(
         payment("p"),
         json!({
@@ -715,7 +715,7 @@ async fn refunds_are_kept_and_shown() {
 
 #[tokio::test]
 async fn extreme_values_survive() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = with(
         payment("\u{1F600} \u{0} \"\\ 'quoted' ; DROP TABLE payments --"),
         json!({
@@ -742,7 +742,7 @@ async fn extreme_values_survive() {
 
 #[tokio::test]
 async fn deprecated_methods_are_taken_for_what_replaces_them() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = with(payment("p"), json!({"method": "REDEEMED_PREPAYMENT"}));
     assert_eq!(
         server.record(&request).await.ok().payment()["method"],
@@ -800,7 +800,7 @@ async fn requests_are_refused_as_the_published_vectors_say() {
         .iter()
         .map(|rule| (text(rule, "code"), text(rule, "severity")))
         .collect();
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let (mut refused, mut taken) = (0, 0);
     for file in std::fs::read_dir(rules.join("vectors")).unwrap() {
         for vector in read(&file.unwrap().path()) {

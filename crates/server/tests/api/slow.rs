@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use layer_payments_server::Database;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::engine::fresh;
 use crate::harness::{BUSINESS, TOKEN, TestServer, config, payment};
 
 /// Long enough for a slow machine, and far below the limits that aren't under test.
@@ -42,7 +42,7 @@ async fn answer(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_body_that_does_not_end_is_given_up() {
-    let server = TestServer::start(config(Database::Memory).body_timeout(SHORT)).await;
+    let server = TestServer::start(config(fresh()).body_timeout(SHORT)).await;
     let mut stream = connect(&server).await;
     send_all_but_a_byte(&mut stream).await;
     let answer = answer(&mut stream).await;
@@ -61,7 +61,7 @@ async fn a_body_that_does_not_end_is_given_up() {
 
 #[tokio::test]
 async fn headers_that_do_not_end_are_given_up() {
-    let server = TestServer::start(config(Database::Memory).head_timeout(SHORT)).await;
+    let server = TestServer::start(config(fresh()).head_timeout(SHORT)).await;
     let mut silent = connect(&server).await;
     let mut half = connect(&server).await;
     half.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n")
@@ -83,7 +83,7 @@ async fn headers_that_do_not_end_are_given_up() {
 
 #[tokio::test]
 async fn stopping_does_not_wait_for_a_client_that_stopped_sending() {
-    let server = TestServer::start(config(Database::Memory).shutdown_timeout(SHORT)).await;
+    let server = TestServer::start(config(fresh()).shutdown_timeout(SHORT)).await;
     let mut stream = connect(&server).await;
     send_all_but_a_byte(&mut stream).await;
     // The server has it once it answers something that was sent later.
@@ -102,7 +102,7 @@ async fn stopping_does_not_wait_for_a_client_that_stopped_sending() {
 
 #[tokio::test]
 async fn stopping_closes_connections_that_are_idle_at_once() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     // Leaves a connection in the client's pool.
     server.list("").await.ok();
     let started = Instant::now();
@@ -112,7 +112,7 @@ async fn stopping_closes_connections_that_are_idle_at_once() {
 
 #[tokio::test]
 async fn idle_clients_lock_nobody_out() {
-    let config = config(Database::Memory).connections(4);
+    let config = config(fresh()).connections(4);
     let server = TestServer::start(config.body_timeout(SOON * 2)).await;
     let mut idle = Vec::new();
     for _ in 0..3 {
@@ -143,7 +143,7 @@ async fn idle_clients_lock_nobody_out() {
 
 #[tokio::test]
 async fn idle_clients_stay_where_there_is_room() {
-    let server = TestServer::start(config(Database::Memory).connections(4)).await;
+    let server = TestServer::start(config(fresh()).connections(4)).await;
     let mut idle = connect(&server).await;
     server.list("").await.ok();
     // Longer than an idle client has where others want its place.

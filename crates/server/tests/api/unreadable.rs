@@ -49,7 +49,7 @@ fn payments() -> String {
 
 #[tokio::test]
 async fn what_is_no_request_is_answered_in_the_envelope() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let post = |headers: &str| {
         format!(
             "POST {} HTTP/1.1\r\nHost: x\r\n{headers}\r\n{{}}",
@@ -106,7 +106,7 @@ async fn what_is_no_request_is_answered_in_the_envelope() {
 
 #[tokio::test]
 async fn a_flood_of_headers_takes_no_memory_beyond_its_limit() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let address = server.base.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
@@ -125,7 +125,7 @@ async fn a_flood_of_headers_takes_no_memory_beyond_its_limit() {
 
 #[tokio::test]
 async fn garbage_after_a_request_is_told_apart_from_it() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let request = get(&payments(), "").replace("Connection: close\r\n", "");
     let answer = answer(&server, format!("{request}garbage\r\n\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -135,7 +135,7 @@ async fn garbage_after_a_request_is_told_apart_from_it() {
 
 #[tokio::test]
 async fn odd_requests_are_answered_in_the_envelope() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let businesses = |id: &str| format!("/v1/businesses/{id}/invoices/payments");
     for (request, status, expected) in [
         (get("/%zz", ""), 404, "route-unknown"),
@@ -206,7 +206,7 @@ async fn odd_requests_are_answered_in_the_envelope() {
 
 #[tokio::test]
 async fn a_head_has_the_headers_of_its_get_and_no_body() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let head_of = |answer: &str| -> Vec<String> {
         let (head, _) = answer.split_once("\r\n\r\n").unwrap();
         let varying = ["x-request-id: ", "date: "];

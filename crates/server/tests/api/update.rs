@@ -25,7 +25,7 @@ fn rich() -> Value {
 
 #[tokio::test]
 async fn what_is_left_out_stays() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     let reply = server.update(&created.id(), &json!({})).await;
     assert_eq!(reply.status, 200);
@@ -35,7 +35,7 @@ async fn what_is_left_out_stays() {
 
 #[tokio::test]
 async fn values_are_set() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     for (change, property, value) in [
         (
@@ -81,7 +81,7 @@ async fn values_are_set() {
 
 #[tokio::test]
 async fn null_clears_what_can_be_cleared() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     for (change, property, value) in [
         (json!({"external_id": null}), "external_id", json!(null)),
@@ -123,7 +123,7 @@ async fn null_clears_what_can_be_cleared() {
 
 #[tokio::test]
 async fn allocations_are_replaced_as_a_whole() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     let reply = server
         .update(
@@ -145,7 +145,7 @@ async fn allocations_are_replaced_as_a_whole() {
 
 #[tokio::test]
 async fn amount_and_allocations_must_fit_whichever_is_new() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     for (change, pointer) in [
         (json!({"amount": 4999}), "/amount"),
@@ -176,7 +176,7 @@ async fn amount_and_allocations_must_fit_whichever_is_new() {
 
 #[tokio::test]
 async fn an_external_id_that_another_payment_has_is_refused() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     let other = server.record(&payment("payment-2")).await.ok();
     let reply = server
@@ -197,7 +197,7 @@ async fn an_external_id_that_another_payment_has_is_refused() {
 
 #[tokio::test]
 async fn all_that_the_books_refuse_of_an_update_is_told() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     server
         .record(&with(
@@ -249,7 +249,7 @@ async fn all_that_the_books_refuse_of_an_update_is_told() {
 
 #[tokio::test]
 async fn an_unknown_payment_is_not_found() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     let unknown = server.update(INVOICE, &json!({"memo": "x"})).await;
     assert_eq!(unknown.faults(404)[0].1, "payment-unknown");
@@ -270,7 +270,7 @@ async fn an_unknown_payment_is_not_found() {
 
 #[tokio::test]
 async fn what_an_update_does_not_have_is_refused() {
-    let server = TestServer::memory().await;
+    let server = TestServer::fresh().await;
     let created = server.record(&rich()).await.ok();
     for (change, pointer) in [
         (

@@ -1,0 +1,54 @@
+//! Where the servers of these tests keep their payments: in PostgreSQL.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use layer_payments_server::Database;
+use layer_payments_test_postgres as test_postgres;
+
+/// A database that is removed when its server is dropped.
+pub(crate) type Guard = test_postgres::Database<'static>;
+
+static FRESH: Mutex<Option<HashMap<String, Guard>>> = Mutex::new(None);
+
+/// A database of nothing yet, for one server.
+pub(crate) fn fresh() -> Database {
+    let guard = test_postgres::shared().database();
+    let url = guard.url();
+    let database = at(&url);
+    FRESH
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert_default()
+        .insert(url, guard);
+    database
+}
+
+/// What has to be kept as long as a server of this database runs.
+pub(crate) fn guard(database: &Database) -> Option<Guard> {
+    let Database::Postgres(url) = database else {
+        return None;
+    };
+    FRESH
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_mut()?
+        .remove(url)
+}
+
+/// A database that outlives its servers.
+pub(crate) struct Place(Guard);
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        Place(test_postgres::shared().database())
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        at(&self.0.url())
+    }
+}
+
+fn at(url: &str) -> Database {
+    Database::Postgres(url.to_owned())
+}

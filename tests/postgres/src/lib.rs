@@ -277,21 +277,19 @@ impl Cluster {
     }
 }
 
-/// What runs the server, with its data folder before its command: at the end of standard input the server is stopped.
-/// The shell ends with the server; the one that reads is ended then.
+/// What runs the server, with its data folder before its command. The server is stopped at the end of standard input,
+/// and the folder is removed then; a server that was stopped otherwise may be started again.
 const WATCH: &str = r#"
 data=$1
 shift
 exec 3<&0
-"$@" </dev/null &
+"$@" </dev/null 3<&- &
 server=$!
-( exec >/dev/null 2>&1; while read -r _ <&3; do :; done; kill -INT $server; sleep 0.2
-  while kill -0 $server; do sleep 0.1; done; rm -rf "${data%/data}" ) &
+( while read -r _ <&3; do :; done; touch "$data/over"; kill -INT $server ) &
 reader=$!
 exec 3<&-
 wait $server
-kill $reader 2>/dev/null
-exit 0
+if [ -e "$data/over" ]; then rm -rf "${data%/data}"; else kill $reader; fi
 "#;
 
 impl Drop for Cluster {

@@ -1,5 +1,9 @@
 //! Reading rows from PostgreSQL: the way from work that isn't asynchronous to a connection that is, and what rows hold.
 
+use std::future::{Future as _, poll_fn};
+use std::task::Poll;
+
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use layer_payments_types as types;
 use tokio::runtime::Handle;
@@ -46,16 +50,31 @@ impl<'c> Link<'c> {
         Ok(self.query(sql, values)?.into_iter().next())
     }
 
-    /// The rows of several queries, sent together: one way to the database and back.
+    /// The rows of several queries, sent together and run in their order: one way to the database and back.
     pub(super) fn query_all(
         &self,
         queries: &[(&str, &Values<'_>)],
     ) -> Result<Vec<Vec<Row>>, Error> {
-        let all = queries
-            .iter()
-            .map(|(sql, values)| query(self.connection, sql, values));
-        self.runtime
-            .block_on(futures_util::future::try_join_all(all))
+        self.runtime.block_on(async {
+            // All are prepared before the first is sent: one that isn't yet would be sent after those that are.
+            let prepared = queries
+                .iter()
+                .map(|(sql, _)| self.connection.prepare_cached(sql));
+            let statements = try_join_all(prepared).await?;
+            let mut sent = Vec::with_capacity(queries.len());
+            for (statement, (_, values)) in statements.iter().zip(queries) {
+                let mut rows = Box::pin(self.connection.query(statement, values));
+                // A query is sent when it is polled for the first time.
+                let polled = poll_fn(|context| Poll::Ready(rows.as_mut().poll(context))).await;
+                sent.push(async move {
+                    match polled {
+                        Poll::Ready(rows) => rows,
+                        Poll::Pending => rows.await,
+                    }
+                });
+            }
+            Ok(try_join_all(sent).await?)
+        })
     }
 
     /// How many rows a statement changed.

@@ -106,10 +106,12 @@ fn free_names(state: &State, statements: &mut Statements) {
     let invoices: Vec<Uuid> = state
         .invoices
         .unsaved()
-        .filter_map(|(id, row)| {
-            let stored = row?.stored.as_ref()?.as_ref()?;
-            (row?.invoice.external_id.as_ref() != Some(stored)).then_some(*id)
+        .filter(|(_, row)| match row {
+            Some(row) => matches!(&row.stored, Some(Some(stored)) if row.invoice.external_id.as_ref() != Some(stored)),
+            // It is removed in the end, and its name may be another one's before.
+            None => true,
         })
+        .map(|(id, _)| *id)
         .collect();
     if !invoices.is_empty() {
         statements.add(

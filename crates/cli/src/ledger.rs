@@ -5,8 +5,8 @@ use crate::args::LedgerCheck;
 use crate::output::{Output, message, printable};
 
 /// Checks the books; each fault is a line on standard output.
-pub(crate) fn check(args: &LedgerCheck) -> anyhow::Result<Exit> {
-    let faults = layer_payments_server::check_books(&args.local)?;
+pub(crate) async fn check(args: &LedgerCheck) -> anyhow::Result<Exit> {
+    let faults = layer_payments_server::check_books(&crate::serve::database(&args.local)).await?;
     let mut output = Output::new();
     for fault in &faults {
         output.write(format!("{}\n", printable(fault)).as_bytes())?;

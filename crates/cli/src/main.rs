@@ -71,7 +71,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Update(args) => single::update(args).await,
         Command::Validate(args) => validate::run(&args),
         Command::Serve(args) => serve::run(args).await,
-        Command::Ledger(Ledger::Check(args)) => ledger::check(&args),
+        Command::Ledger(Ledger::Check(args)) => ledger::check(&args).await,
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
         Some(token) => (token, false),
         None => (new_token(), true),
     };
-    let mut config = Config::new(Database::File(args.db.clone()), Token::new(token.reveal())?)
+    let mut config = Config::new(database(&args.db), Token::new(token.reveal())?)
         .token_lifetime(Duration::from_secs(args.token_lifetime.into()))
         .connections(usize::try_from(args.connections).unwrap_or(usize::MAX))
         .faults(args.faults)
@@ -64,6 +64,16 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
     server.run(shutdown).await.context("serving")?;
     message("stopped");
     Ok(Exit::Well)
+}
+
+/// The database that an argument names: a URL of PostgreSQL, or a file.
+pub(crate) fn database(db: &Path) -> Database {
+    match db.to_str() {
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            Database::Postgres(url.to_owned())
+        }
+        _ => Database::File(db.to_owned()),
+    }
 }
 
 fn fixtures(path: &Path) -> anyhow::Result<Fixtures> {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::config::Database;
 use crate::store;
 
 /// Why a server can't start or run. Says what failed and, through [`source`](std::error::Error::source), why.
@@ -20,6 +21,9 @@ pub(crate) enum Kind {
     },
     #[error("can't set up the database in memory")]
     OpenMemory(#[source] store::OpenError),
+    #[cfg(feature = "postgres")]
+    #[error("can't use the database in PostgreSQL")]
+    OpenPostgres(#[source] store::OpenError),
     #[error("can't listen on {address}")]
     Listen {
         address: SocketAddr,
@@ -31,6 +35,21 @@ pub(crate) enum Kind {
     Fill(#[source] store::Error),
     #[error("the system gives no random numbers for the key that tokens are signed with")]
     Random(#[source] getrandom::Error),
+}
+
+impl Kind {
+    /// Why a database can't be opened.
+    pub(crate) fn open(database: &Database, source: store::OpenError) -> Kind {
+        match database {
+            Database::File(path) => Kind::OpenFile {
+                path: path.clone(),
+                source,
+            },
+            Database::Memory => Kind::OpenMemory(source),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => Kind::OpenPostgres(source),
+        }
+    }
 }
 
 /// What the books refuse, where that is the reason.

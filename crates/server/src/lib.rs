@@ -146,8 +146,6 @@
 //! `/local`, described in `spec/local.yaml`, create businesses, ledger accounts, invoices, payouts and matches, read the
 //! journal and the trial balance, and reset the server. They take tokens that open everything.
 
-use std::path::Path;
-
 mod clients;
 mod clock;
 mod config;
@@ -166,18 +164,16 @@ pub use error::Error;
 pub use fixtures::{Fixtures, InvalidFixtures};
 pub use http::{FaultRule, Handle, InvalidFaults, RateLimit, Server};
 
-/// Checks the books in a database file: that each journal entry balances, that balances, invoices and replies are what the
+/// Checks the books in a database: that each journal entry balances, that balances, invoices and replies are what the
 /// payments make them, and that nothing is left over. Gives a line for each fault; none if the books are in order. Reads
-/// only, and blocks on the disk.
+/// only; servers may run on the database meanwhile.
 ///
 /// # Errors
 ///
-/// If there is no such file, it isn't a database of this release, or it can't be read to its end.
-pub fn check_books(database: &Path) -> Result<Vec<String>, Error> {
-    let open_error = |source| error::Kind::OpenFile {
-        path: database.to_owned(),
-        source,
-    };
-    let faults = store::Store::check_file(database).map_err(open_error)?;
+/// If there is no such database, it isn't one of this release, or it can't be read to its end.
+pub async fn check_books(database: &Database) -> Result<Vec<String>, Error> {
+    let faults = store::Store::check_database(database.clone())
+        .await
+        .map_err(|source| error::Kind::open(database, source))?;
     Ok(faults.map_err(error::Kind::Books)?)
 }

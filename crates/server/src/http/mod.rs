@@ -213,12 +213,7 @@ impl Server {
 async fn open(database: Database, policy: Policy) -> Result<Store, Error> {
     Store::open(database.clone(), policy)
         .await
-        .map_err(|source| match database {
-            Database::File(path) => Kind::OpenFile { path, source }.into(),
-            Database::Memory => Kind::OpenMemory(source).into(),
-            #[cfg(feature = "postgres")]
-            Database::Postgres(_) => Kind::OpenMemory(source).into(),
-        })
+        .map_err(|source| Kind::open(&database, source).into())
 }
 
 /// Fills the books with what there is to be from the start. What is there already stays.

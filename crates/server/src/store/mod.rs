@@ -11,7 +11,7 @@ mod query;
 mod sqlite;
 
 use std::any::Any;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -368,9 +368,24 @@ impl Store {
         }
     }
 
-    /// Checks the books in a file, as they are: nothing is written or migrated.
-    pub(crate) fn check_file(path: &Path) -> Result<Result<Vec<String>, Error>, OpenError> {
-        Sqlite::check_file(path)
+    /// Checks the books in a database, as they are: nothing is written or migrated.
+    pub(crate) async fn check_database(
+        database: Database,
+    ) -> Result<Result<Vec<String>, Error>, OpenError> {
+        match database {
+            // Nothing is in it yet.
+            Database::Memory => Ok(Ok(Vec::new())),
+            Database::File(path) => tokio::task::spawn_blocking(move || Sqlite::check_file(&path))
+                .await
+                .map_err(|_| OpenError::Panicked)?,
+            #[cfg(feature = "postgres")]
+            Database::Postgres(url) => {
+                let postgres = postgres::Postgres::open(&url, false, Policy::default()).await?;
+                let faults = postgres.check().await;
+                postgres.close().await;
+                Ok(faults)
+            }
+        }
     }
 
     /// Finishes what was taken and closes the database; later requests get [`Error::Closed`].

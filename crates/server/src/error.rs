@@ -24,6 +24,9 @@ pub(crate) enum Kind {
     #[cfg(feature = "postgres")]
     #[error("can't use the database in PostgreSQL")]
     OpenPostgres(#[source] store::OpenError),
+    #[cfg(feature = "postgres")]
+    #[error("the store wasn't copied, and nothing was written")]
+    Copy(#[source] store::CopyError),
     #[error("can't listen on {address}")]
     Listen {
         address: SocketAddr,

@@ -163,6 +163,8 @@ pub use config::{Config, Database, InvalidToken, Token};
 pub use error::Error;
 pub use fixtures::{Fixtures, InvalidFixtures};
 pub use http::{FaultRule, Handle, InvalidFaults, RateLimit, Server};
+#[cfg(feature = "postgres")]
+pub use store::{Copied, CopyProgress, CopyStep};
 
 /// Checks the books in a database: that each journal entry balances, that balances, invoices and replies are what the
 /// payments make them, and that nothing is left over. Gives a line for each fault; none if the books are in order. Reads
@@ -176,4 +178,22 @@ pub async fn check_books(database: &Database) -> Result<Vec<String>, Error> {
         .await
         .map_err(|source| error::Kind::open(database, source))?;
     Ok(faults.map_err(error::Kind::Books)?)
+}
+
+/// Copies the SQLite store in the file `from` to the database in PostgreSQL at `to`, which has to have the schema of this
+/// release and to hold nothing yet. All of it is one transaction: after an error nothing was written. The file is locked
+/// against writes meanwhile. Before the transaction is committed, both books are checked as [`check_books`] does, and all
+/// payments and journal lines of both are compared.
+///
+/// # Errors
+///
+/// If one of both can't be opened, read or written, `to` holds something already, or the books aren't in order or differ.
+#[cfg(feature = "postgres")]
+pub async fn copy(
+    from: &std::path::Path,
+    to: &str,
+    progress: impl FnMut(CopyProgress) + Send + 'static,
+) -> Result<Copied, Error> {
+    let copied = store::Store::copy(from.to_owned(), to, progress).await;
+    Ok(copied.map_err(error::Kind::Copy)?)
 }

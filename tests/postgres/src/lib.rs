@@ -316,6 +316,12 @@ impl Database<'_> {
         )
     }
 
+    /// Its name in the cluster.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs SQL in it, as [`Cluster::sql`] does.
     ///
     /// # Panics

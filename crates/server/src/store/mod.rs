@@ -19,6 +19,8 @@ use layer_payments_types::{AllocationInput, CreateInvoicePayment, UpdateInvoiceP
 use rusqlite::ErrorCode;
 use uuid::Uuid;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{Copied, CopyProgress, CopyStep};
 pub(crate) use self::query::{
     Balance, EntryFilter, Filter, JournalEntry, ListQuery, Page, Position,
 };
@@ -270,6 +272,26 @@ pub(crate) enum Error {
     Closed,
 }
 
+/// Why a store wasn't copied. Nothing was written then.
+#[cfg(feature = "postgres")]
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    #[error("the file can't be opened")]
+    OpenSource(#[from] OpenError),
+    #[error("the database can't be opened")]
+    OpenTarget(#[source] OpenError),
+    #[error("the database has businesses already; give one that holds nothing")]
+    NotEmpty,
+    #[error("the books in the file aren't in order: {}", .0.join("; "))]
+    Source(Vec<String>),
+    #[error("the books that were written aren't in order: {}", .0.join("; "))]
+    Target(Vec<String>),
+    #[error("what was written differs: {0}")]
+    Differs(String),
+    #[error("a row can't be read or written")]
+    Row(#[from] Error),
+}
+
 impl From<Vec<Refusal>> for Error {
     fn from(refusals: Vec<Refusal>) -> Error {
         Error::Refused(refusals)
@@ -386,6 +408,21 @@ impl Store {
                 Ok(faults)
             }
         }
+    }
+
+    /// Copies the SQLite store in a file to PostgreSQL, which has to be migrated and to hold nothing yet.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn copy(
+        from: PathBuf,
+        to: &str,
+        progress: impl FnMut(CopyProgress) + Send + 'static,
+    ) -> Result<Copied, CopyError> {
+        let postgres = postgres::Postgres::open(to, false, Policy::default())
+            .await
+            .map_err(CopyError::OpenTarget)?;
+        let copied = postgres.copy(from, progress).await;
+        postgres.close().await;
+        copied
     }
 
     /// Finishes what was taken and closes the database; later requests get [`Error::Closed`].

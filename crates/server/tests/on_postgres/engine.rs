@@ -47,6 +47,23 @@ impl Place {
     pub(crate) fn database(&self) -> Database {
         at(&self.0.url())
     }
+
+    pub(crate) fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// What SQL gives, past the server.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.0.sql(sql)
+    }
+
+    /// Runs SQL when it is called.
+    pub(crate) fn sql_later(&self, sql: &'static str) -> impl Fn() + Send + use<> {
+        let name = self.0.name().to_owned();
+        move || {
+            test_postgres::shared().sql(&name, sql);
+        }
+    }
 }
 
 fn at(url: &str) -> Database {

@@ -5,6 +5,7 @@
 
 mod books;
 mod connect;
+mod copy;
 mod list;
 mod load;
 mod names;
@@ -13,15 +14,18 @@ mod save;
 mod schema;
 mod writer;
 
+use std::path::PathBuf;
+
 use tokio::runtime::Handle;
 
 pub(crate) use self::connect::GetError;
 use self::connect::Pool;
+pub use self::copy::{Copied, CopyProgress, CopyStep};
 use self::load::Link;
 use self::read::Reader;
 use self::writer::Writer;
 use super::check::check;
-use super::{Error, OpenError, Policy, Scope, Unit, View};
+use super::{CopyError, Error, OpenError, Policy, Scope, Unit, View};
 
 /// Whether the same may succeed a little later.
 pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
@@ -100,6 +104,23 @@ impl Postgres {
         match task.await {
             Ok(result) => result,
             Err(error) => Err(Error::Panicked(error.to_string())),
+        }
+    }
+
+    /// Copies a SQLite store, as [`copy`] says.
+    pub(super) async fn copy(
+        &self,
+        from: PathBuf,
+        mut progress: impl FnMut(CopyProgress) + Send + 'static,
+    ) -> Result<Copied, CopyError> {
+        let connection = self.pool.get().await.map_err(Error::from)?;
+        let runtime = Handle::current();
+        let task = tokio::task::spawn_blocking(move || {
+            copy::copy(&from, &connection, &runtime, &mut progress)
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Panicked(error.to_string()).into()),
         }
     }
 

@@ -128,6 +128,21 @@ impl Sqlite {
         Ok(check(&mut &*snapshot))
     }
 
+    /// Opens a file to copy what it holds, locked against writes until the connection is closed.
+    #[cfg(feature = "postgres")]
+    pub(super) fn open_to_copy(path: &Path) -> Result<Connection, OpenError> {
+        let path = plain_name(path)?;
+        let connection = Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        schema::configure(&connection)?;
+        schema::check(&connection)?;
+        schema::check_version(&connection)?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(connection)
+    }
+
     /// Finishes what was taken and closes the database; later requests get [`Error::Closed`].
     pub(super) async fn close(&self) {
         self.writer.close().await;

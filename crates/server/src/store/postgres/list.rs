@@ -189,3 +189,237 @@ fn time(microseconds: i64) -> Timestamp {
         Timestamp::MAX
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use layer_payments_test_postgres as test_postgres;
+    use layer_payments_types::PaymentMethod;
+    use tokio_postgres::{Client, NoTls};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const BUSINESS: Uuid = Uuid::from_u128(1);
+
+    /// A business with many payments and many with few, with rare values among frequent ones, as plans depend on both.
+    const FILL: &str = "
+        INSERT INTO businesses (id, number, created_at, written_at, version)
+        SELECT lpad(to_hex(n), 32, '0')::uuid, n, now(), now(), 0 FROM generate_series(1, 51) AS n;
+        INSERT INTO payments
+            (business_id, key, id, external_id, paid_at, imported_at, method, amount, fee, reference_number, document,
+             in_payout, is_matched)
+        SELECT lpad(to_hex(CASE WHEN n <= 40000 THEN 1 ELSE 2 + n % 50 END), 32, '0')::uuid, n,
+            md5(n::text)::uuid, 'payment-' || n, '2020-01-01'::timestamptz + n * interval '7 minutes',
+            '2024-01-01'::timestamptz + n * interval '1 second',
+            CASE WHEN n % 1000 = 0 THEN 'CHECK' WHEN n % 3 = 0 THEN 'CASH' ELSE 'ACH' END, n * 7919 % 1000003, 0,
+            CASE WHEN n % 10 = 0 THEN 'CHK-' || n / 20 END, repeat('x', 700), n % 500 = 0, n % 700 = 0
+        FROM generate_series(1, 120000) AS n";
+
+    async fn connect(url: &str) -> Client {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// The indexes that a plan reads, and whether it sorts.
+    fn summary(plan: &str) -> String {
+        let mut parts = Vec::new();
+        for line in plan.lines() {
+            // "Index Scan using", "Index Only Scan Backward using" and so on.
+            for prefix in [" using payments", "Bitmap Index Scan on payments"] {
+                if let Some((_, rest)) = line.split_once(prefix) {
+                    let index = rest.split_whitespace().next().unwrap();
+                    parts.push(format!("payments{index}"));
+                }
+            }
+            for (step, name) in [("Seq Scan", "SCAN"), ("Sort", "sort")] {
+                if line.trim_start_matches([' ', '-', '>']).starts_with(step)
+                    && !line.contains("Key")
+                {
+                    parts.push(name.to_owned());
+                }
+            }
+        }
+        // From the inside out.
+        parts.reverse();
+        parts.join(", ")
+    }
+
+    async fn plans(client: &Client, query: &Query, number: usize) -> [String; 2] {
+        let text = |rows: Vec<tokio_postgres::Row>| {
+            rows.iter()
+                .map(|row| row.get::<_, String>(0))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        let explained = format!("EXPLAIN (COSTS OFF) {}", query.sql);
+        let of_values = text(client.query(&explained, &query.values()).await.unwrap());
+        // What a statement is run by that was run often doesn't depend on its values.
+        let types = client.prepare(&query.sql).await.unwrap();
+        let types: Vec<&str> = types.params().iter().map(|of| of.name()).collect();
+        let nulls = vec!["NULL"; types.len()].join(", ");
+        client
+            .batch_execute(&format!(
+                "PREPARE q{number} ({}) AS {}",
+                types.join(", "),
+                query.sql
+            ))
+            .await
+            .unwrap();
+        let explained = format!("EXPLAIN (COSTS OFF) EXECUTE q{number} ({nulls})");
+        let generic = text(client.query(&explained, &[]).await.unwrap());
+        [of_values, generic]
+    }
+
+    fn query(filter: Filter, sort_by: SortKey) -> ListQuery {
+        ListQuery {
+            business: BUSINESS,
+            filter,
+            sort_by,
+            sort_order: SortOrder::Desc,
+            after: None,
+            limit: 100,
+            count: true,
+        }
+    }
+
+    /// Each filter by itself in each order, and those that go together.
+    fn queries() -> Vec<(String, ListQuery)> {
+        let none = Filter::default;
+        let time = |text: &str| Some(text.parse::<Timestamp>().unwrap().as_microsecond());
+        let filters = [
+            ("nothing", none()),
+            (
+                "a frequent method",
+                Filter {
+                    method: Some(PaymentMethod::Cash),
+                    ..none()
+                },
+            ),
+            (
+                "a rare method",
+                Filter {
+                    method: Some(PaymentMethod::Check),
+                    ..none()
+                },
+            ),
+            (
+                "a day",
+                Filter {
+                    paid_at_start: time("2020-06-01T00:00:00Z"),
+                    paid_at_end: time("2020-06-02T00:00:00Z"),
+                    ..none()
+                },
+            ),
+            (
+                "a rare method on a day",
+                Filter {
+                    method: Some(PaymentMethod::Check),
+                    paid_at_start: time("2020-06-01T00:00:00Z"),
+                    paid_at_end: time("2020-06-02T00:00:00Z"),
+                    ..none()
+                },
+            ),
+            (
+                "an external id",
+                Filter {
+                    external_id: Some("payment-77".to_owned()),
+                    ..none()
+                },
+            ),
+            (
+                "a reference number",
+                Filter {
+                    reference_numbers: Some(vec!["CHK-77".to_owned()]),
+                    ..none()
+                },
+            ),
+            (
+                "several reference numbers",
+                Filter {
+                    reference_numbers: Some(vec!["CHK-77".to_owned(), "CHK-78".to_owned()]),
+                    ..none()
+                },
+            ),
+            (
+                "in a payout",
+                Filter {
+                    included_in_payout: Some(true),
+                    ..none()
+                },
+            ),
+            (
+                "matched",
+                Filter {
+                    is_matched: Some(true),
+                    ..none()
+                },
+            ),
+        ];
+        let mut queries = Vec::new();
+        for (name, filter) in filters {
+            for (order, sort_by) in [
+                ("paid_at", SortKey::PaidAt),
+                ("imported_at", SortKey::ImportedAt),
+                ("amount", SortKey::Amount),
+            ] {
+                let first = query(filter.clone(), sort_by);
+                let position = Position {
+                    value: match sort_by {
+                        SortKey::Amount => 500_000,
+                        SortKey::PaidAt => time("2020-06-01T12:00:00Z").unwrap(),
+                        SortKey::ImportedAt => time("2024-01-01T12:00:00Z").unwrap(),
+                    },
+                    id: Uuid::from_u128(7),
+                };
+                let later = ListQuery {
+                    after: Some(position),
+                    ..first.clone()
+                };
+                queries.push((format!("{name}, by {order}"), first));
+                queries.push((format!("{name}, by {order}, later page"), later));
+            }
+        }
+        queries
+    }
+
+    #[tokio::test]
+    async fn each_filter_uses_its_index() {
+        let database = test_postgres::shared().database();
+        let mut pool = super::super::connect::Pool::new(&database.url())
+            .unwrap()
+            .get()
+            .await
+            .unwrap();
+        super::super::schema::migrate(&mut pool).await.unwrap();
+        let client = connect(&database.url()).await;
+        client.batch_execute(FILL).await.unwrap();
+        client.batch_execute("VACUUM ANALYZE").await.unwrap();
+        client
+            .batch_execute("SET plan_cache_mode = force_generic_plan")
+            .await
+            .unwrap();
+        let mut lines = Vec::new();
+        for (number, (name, list)) in queries().into_iter().enumerate() {
+            let [of_values, generic] = plans(&client, &page_query(&list), 2 * number)
+                .await
+                .map(|plan| summary(&plan));
+            for plan in [&of_values, &generic] {
+                assert!(!plan.contains("SCAN"), "{name}: {plan}");
+                assert!(plan.contains("payments"), "{name}: {plan}");
+            }
+            lines.push(format!("{name}: {of_values}"));
+            if generic != of_values {
+                lines.push(format!("    whatever the values: {generic}"));
+            }
+            if list.after.is_none() && list.sort_by == SortKey::PaidAt {
+                let [counted, _] = plans(&client, &count_query(&list), 2 * number + 1)
+                    .await
+                    .map(|plan| summary(&plan));
+                assert!(!counted.contains("SCAN"), "{name}: {counted}");
+                lines.push(format!("    counted: {counted}"));
+            }
+        }
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

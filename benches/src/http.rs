@@ -29,9 +29,26 @@ pub(crate) fn post(below: &str, body: &[u8]) -> Vec<u8> {
     request("POST", below, Some(body))
 }
 
+/// A rendered POST below the payments of a business.
+pub(crate) fn post_to(business: &str, below: &str, body: &[u8]) -> Vec<u8> {
+    let path = format!("/v1/businesses/{business}/invoices/payments{below}");
+    render("POST", &path, Some(body))
+}
+
+/// A rendered request to create a business.
+pub(crate) fn new_business(id: &str) -> Vec<u8> {
+    let body = format!("{{\"id\":\"{id}\"}}");
+    render("POST", "/local/businesses", Some(body.as_bytes()))
+}
+
 fn request(method: &str, below: &str, body: Option<&[u8]>) -> Vec<u8> {
+    let path = format!("/v1/businesses/{BUSINESS}/invoices/payments{below}");
+    render(method, &path, body)
+}
+
+fn render(method: &str, path: &str, body: Option<&[u8]>) -> Vec<u8> {
     let mut text = format!(
-        "{method} /v1/businesses/{BUSINESS}/invoices/payments{below} HTTP/1.1\r\nhost: 127.0.0.1\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\
          authorization: Bearer {TOKEN}\r\naccept: application/json\r\n"
     );
     if body.is_none() {

@@ -20,6 +20,7 @@ mod http;
 mod million;
 mod mock;
 mod payments;
+mod postgres;
 mod report;
 mod server;
 mod single;
@@ -44,6 +45,7 @@ enum Name {
     Mock,
     Memory,
     List,
+    Postgres,
     Client,
 }
 
@@ -104,6 +106,9 @@ fn run(args: Args) -> anyhow::Result<bool> {
         if wanted(Name::List) {
             million::lists(&bench, &million, &mut report)?;
         }
+    }
+    if wanted(Name::Postgres) {
+        postgres::run(&bench, &mut report)?;
     }
     if wanted(Name::Client) {
         client::run(&bench, &mut report)?;

@@ -113,10 +113,44 @@ pub(crate) fn lists(bench: &Bench, million: &Million, report: &mut Report) -> an
     import(bench, &few, FEW, |_, _| {})?;
     let (_, few_cursors) = walk(&few, FEW)?;
     let many = Server::start(&bench.program, &million.path)?;
+    let cursors = [few_cursors, million.cursors.clone()];
+    let worst = compare(bench, &few, &many, &cursors, report)?;
+    few.stop()?;
+    many.stop()?;
+    report.goal(
+        "the worst of them: cost at 1 M / cost at 10 k",
+        worst,
+        Goal::AtMost(1.5),
+    );
+    Ok(())
+}
 
+/// Fills two servers with few payments and with many. Gives the cursors of both lists.
+pub(crate) fn fill_both(
+    bench: &Bench,
+    few: &Server,
+    many: &Server,
+) -> anyhow::Result<[BTreeMap<u32, String>; 2]> {
+    import(bench, few, FEW, |_, _| {})?;
+    import(bench, many, MANY, |_, _| {})?;
+    let (listed, few_cursors) = walk(few, FEW)?;
+    ensure!(listed == FEW, "the list ended after {listed} payments");
+    let (listed, many_cursors) = walk(many, MANY)?;
+    ensure!(listed == MANY, "the list ended after {listed} payments");
+    Ok([few_cursors, many_cursors])
+}
+
+/// Prints what each list costs on both sides, and gives the worst ratio of those that are judged.
+pub(crate) fn compare(
+    bench: &Bench,
+    few: &Server,
+    many: &Server,
+    cursors: &[BTreeMap<u32, String>; 2],
+    report: &mut Report,
+) -> anyhow::Result<f64> {
     let mut worst: f64 = 0.0;
-    for (what, [few_query, many_query], judged) in queries(bench, &few_cursors, &million.cursors)? {
-        let (few_time, many_time, rows) = pages(&few, &many, [&few_query, &many_query])?;
+    for (what, [few_query, many_query], judged) in queries(bench, &cursors[0], &cursors[1])? {
+        let (few_time, many_time, rows) = pages(few, many, [&few_query, &many_query])?;
         let ratio = many_time / few_time;
         let verdict = if judged { "" } else { ", no goal" };
         report.figure(
@@ -129,14 +163,7 @@ pub(crate) fn lists(bench: &Bench, million: &Million, report: &mut Report) -> an
             worst = worst.max(ratio);
         }
     }
-    few.stop()?;
-    many.stop()?;
-    report.goal(
-        "the worst of them: cost at 1 M / cost at 10 k",
-        worst,
-        Goal::AtMost(1.5),
-    );
-    Ok(())
+    Ok(worst)
 }
 
 type Query = (String, [String; 2], bool);

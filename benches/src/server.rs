@@ -1,5 +1,6 @@
 //! The program under test, in a process of its own, so that its memory is its own and the load's work is not.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,16 @@ pub(crate) struct Memory {
 impl Server {
     /// Starts the program with this database. Its log, a line for each request as always, goes to a file beside it.
     pub(crate) fn start(program: &Path, database: &Path) -> anyhow::Result<Server> {
-        let log = database.with_extension("log");
-        let messages = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+        Server::start_on(
+            program,
+            database.as_os_str(),
+            &database.with_extension("log"),
+        )
+    }
+
+    /// Starts the program with a database that `serve --db` takes.
+    pub(crate) fn start_on(program: &Path, database: &OsStr, log: &Path) -> anyhow::Result<Server> {
+        let messages = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--token", TOKEN])
             .args(["--business", BUSINESS, "--db"])
@@ -47,7 +56,7 @@ impl Server {
         };
         let started = Instant::now();
         loop {
-            let told = fs::read_to_string(&log)?;
+            let told = fs::read_to_string(log)?;
             let address = told
                 .lines()
                 .find_map(|line| line.strip_prefix("listening on http://"));

@@ -36,6 +36,7 @@ const PASSWORD: &str = "layer-test";
 pub struct Cluster {
     programs: Programs,
     folder: TempDir,
+    settings: &'static [&'static str],
     port: u16,
     running: Mutex<Option<Child>>,
     databases: AtomicUsize,
@@ -67,6 +68,21 @@ impl Cluster {
     /// If there is no PostgreSQL, or it doesn't start.
     #[must_use]
     pub fn start() -> Cluster {
+        // A kill of the server loses nothing then, only a loss of power would.
+        Cluster::with(&["fsync=off", "full_page_writes=off"])
+    }
+
+    /// A cluster that waits for the disk, as one in earnest does: for measurements.
+    ///
+    /// # Panics
+    ///
+    /// As [`Cluster::start`] does.
+    #[must_use]
+    pub fn durable() -> Cluster {
+        Cluster::with(&[])
+    }
+
+    fn with(settings: &'static [&'static str]) -> Cluster {
         let programs = Programs::find();
         let folder = tempfile::Builder::new()
             .prefix("layer-payments-postgres-")
@@ -91,6 +107,7 @@ impl Cluster {
             programs,
             port: free_port(),
             folder,
+            settings,
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
         };
@@ -146,8 +163,7 @@ impl Cluster {
             .args(["-c", "listen_addresses=127.0.0.1"])
             .args(["-c", "unix_socket_directories="])
             .args(["-c", "max_connections=300"])
-            // A kill of the server loses nothing then, only a loss of power would.
-            .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .args(["-c", "log_min_messages=warning"])
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log can be shared"))
@@ -221,6 +237,25 @@ impl Cluster {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        Database {
+            cluster: self,
+            name,
+        }
+    }
+
+    /// A new database that holds what another one holds, to which nobody may be connected.
+    ///
+    /// # Panics
+    ///
+    /// If it can't be made.
+    #[must_use]
+    pub fn database_like(&self, other: &Database<'_>) -> Database<'_> {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        self.sql(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE {}", other.name),
+        );
         Database {
             cluster: self,
             name,

@@ -366,7 +366,7 @@ impl Cluster {
     /// If it can't be made.
     #[must_use]
     pub fn database(&self) -> Database<'_> {
-        self.new_database("")
+        self.new_database("template1")
     }
 
     /// A new database that holds what another one holds, to which nobody may be connected.
@@ -376,13 +376,22 @@ impl Cluster {
     /// If it can't be made.
     #[must_use]
     pub fn database_like(&self, other: &Database<'_>) -> Database<'_> {
-        self.new_database(&format!("TEMPLATE {}", other.name))
+        self.new_database(&other.name)
     }
 
-    fn new_database(&self, how: &str) -> Database<'_> {
+    fn new_database(&self, template: &str) -> Database<'_> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
-        self.sql("postgres", &format!("CREATE DATABASE {name} {how}"));
+        // To copy the files took a server 10 to 75 ms of a processor, to write them through the log, as it does unless
+        // it is told otherwise, 20 to 200 ms. Version 14 only copies, and knows no word for it.
+        let strategy = match self.programs.version() {
+            ..15 => "",
+            _ => "STRATEGY file_copy",
+        };
+        self.sql(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE {template} {strategy}"),
+        );
         Database {
             cluster: self,
             name,

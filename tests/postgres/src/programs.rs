@@ -22,6 +22,7 @@ pub(crate) struct Programs {
     folder: PathBuf,
     /// It may lie elsewhere than the others, and is run as whoever runs the tests.
     psql: PathBuf,
+    version: u32,
     user: Option<User>,
     /// What has to be copied along with the folder, if it was fetched.
     fetched: Option<PathBuf>,
@@ -92,6 +93,11 @@ impl Programs {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// PostgreSQL's major version.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
     }
 
     /// `psql`, as whoever runs the tests and with none of their settings.
@@ -210,21 +216,22 @@ fn look(
     packaged: &Path,
     fetch: impl FnOnce() -> Result<PathBuf, String>,
 ) -> Result<Programs, String> {
-    let found = |folder: PathBuf, fetched| Programs {
+    let found = |folder: PathBuf, version, fetched| Programs {
         psql: psql(&folder, path),
         folder,
+        version,
         user: user.cloned(),
         fetched,
     };
     if let Some(folder) = named {
         let folder = PathBuf::from(folder);
-        usable(user, &folder).map_err(|problem| format!("{FOLDER}: {problem}"))?;
-        return Ok(found(folder, None));
+        let version = usable(user, &folder).map_err(|problem| format!("{FOLDER}: {problem}"))?;
+        return Ok(found(folder, version, None));
     }
     let mut problems = String::new();
     for folder in in_path(path).into_iter().chain(newest_first(packaged)) {
         match usable(user, &folder) {
-            Ok(()) => return Ok(found(folder, None)),
+            Ok(version) => return Ok(found(folder, version, None)),
             Err(problem) => problems.push_str(&format!("\n  {problem}")),
         }
     }
@@ -233,7 +240,7 @@ fn look(
             let folder = fetched.join(BELOW_FETCHED);
             // As whoever fetched it: what its user can't enter is copied.
             match usable(None, &folder) {
-                Ok(()) => return Ok(found(folder, Some(fetched))),
+                Ok(version) => return Ok(found(folder, version, Some(fetched))),
                 Err(problem) => problem,
             }
         }
@@ -279,15 +286,15 @@ fn psql(folder: &Path, path: &OsStr) -> PathBuf {
         .unwrap_or_else(|| "psql".into())
 }
 
-/// Whether a folder's programs are there, new enough, and may be run by the user.
-fn usable(user: Option<&User>, folder: &Path) -> Result<(), String> {
+/// The version of a folder's programs, if they are there, new enough, and may be run by the user.
+fn usable(user: Option<&User>, folder: &Path) -> Result<u32, String> {
     let shown = folder.display();
     if !folder.join("initdb").exists() {
         return Err(format!("{shown} has no initdb"));
     }
     match version(user, folder)? {
         version if version < OLDEST => Err(format!("{shown} has PostgreSQL {version}")),
-        _ => Ok(()),
+        version => Ok(version),
     }
 }
 

@@ -175,19 +175,23 @@ fn id(arguments: &[&str]) -> Option<String> {
 }
 
 fn command(user: Option<&User>, program: &OsStr) -> Command {
+    // The shell has nothing of root any more when it turns into the program, so that this fails where the user may not
+    // run it. Were the program run at once, it would be found as root and fail at what it needs next.
+    const BECOME: [&str; 4] = ["--", "/bin/sh", "-c", r#"exec "$0" "$@""#];
     let mut command = match user {
         None => Command::new(program),
         Some(user) if user.setpriv => {
             let mut command = Command::new("setpriv");
             command
                 .args(["--reuid", &user.id, "--regid", &user.group])
-                .args(["--clear-groups", "--"])
+                .arg("--clear-groups")
+                .args(BECOME)
                 .arg(program);
             command
         }
         Some(user) => {
             let mut command = Command::new("runuser");
-            command.args(["-u", user.name, "--"]).arg(program);
+            command.args(["-u", user.name]).args(BECOME).arg(program);
             command
         }
     };

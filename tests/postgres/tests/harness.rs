@@ -393,7 +393,7 @@ async fn only_one_connection_is_cut_for_each_cut_asked_for() {
     proxy.cut_next(Cut::BeforeCommit);
     let mut lost = 0;
     for number in 0..4 {
-        let mut client = connect(&proxy.url(&database)).await;
+        let client = connect(&proxy.url(&database)).await;
         // What is rolled back cuts nothing after COMMIT.
         client
             .batch_execute("BEGIN; INSERT INTO t VALUES (100)")
@@ -453,7 +453,7 @@ async fn a_proxy_that_is_stalled_answers_when_it_goes_on() {
     assert!(client.simple_query("SELECT 1").await.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_passes_on_large_messages_a_cancellation_and_a_wish_for_tls() {
     let database = shared().database();
     let proxy = Proxy::start(shared());

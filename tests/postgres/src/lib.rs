@@ -366,11 +366,7 @@ impl Cluster {
     /// If it can't be made.
     #[must_use]
     pub fn database(&self) -> Database<'_> {
-<<<<<<< HEAD
-        self.new_database("")
-=======
         self.new_database("template1")
->>>>>>> pg
     }
 
     /// A new database that holds what another one holds, to which nobody may be connected.
@@ -380,15 +376,6 @@ impl Cluster {
     /// If it can't be made.
     #[must_use]
     pub fn database_like(&self, other: &Database<'_>) -> Database<'_> {
-<<<<<<< HEAD
-        self.new_database(&format!("TEMPLATE {}", other.name))
-    }
-
-    fn new_database(&self, how: &str) -> Database<'_> {
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{number}");
-        self.sql("postgres", &format!("CREATE DATABASE {name} {how}"));
-=======
         self.new_database(&other.name)
     }
 
@@ -405,7 +392,6 @@ impl Cluster {
             "postgres",
             &format!("CREATE DATABASE {name} TEMPLATE {template} {strategy}"),
         );
->>>>>>> pg
         Database {
             cluster: self,
             name,

@@ -22,10 +22,7 @@ pub(crate) struct Programs {
     folder: PathBuf,
     /// It may lie elsewhere than the others, and is run as whoever runs the tests.
     psql: PathBuf,
-<<<<<<< HEAD
-=======
     version: u32,
->>>>>>> pg
     user: Option<User>,
     /// What has to be copied along with the folder, if it was fetched.
     fetched: Option<PathBuf>,
@@ -98,14 +95,11 @@ impl Programs {
         self.folder.join(name)
     }
 
-<<<<<<< HEAD
-=======
     /// PostgreSQL's major version.
     pub(crate) fn version(&self) -> u32 {
         self.version
     }
 
->>>>>>> pg
     /// `psql`, as whoever runs the tests and with none of their settings.
     pub(crate) fn psql(&self) -> Command {
         let mut command = Command::new(&self.psql);
@@ -181,34 +175,23 @@ fn id(arguments: &[&str]) -> Option<String> {
 }
 
 fn command(user: Option<&User>, program: &OsStr) -> Command {
-<<<<<<< HEAD
-=======
     // The shell has nothing of root any more when it turns into the program, so that this fails where the user may not
     // run it. Were the program run at once, it would be found as root and fail at what it needs next.
     const BECOME: [&str; 4] = ["--", "/bin/sh", "-c", r#"exec "$0" "$@""#];
->>>>>>> pg
     let mut command = match user {
         None => Command::new(program),
         Some(user) if user.setpriv => {
             let mut command = Command::new("setpriv");
             command
                 .args(["--reuid", &user.id, "--regid", &user.group])
-<<<<<<< HEAD
-                .args(["--clear-groups", "--"])
-=======
                 .arg("--clear-groups")
                 .args(BECOME)
->>>>>>> pg
                 .arg(program);
             command
         }
         Some(user) => {
             let mut command = Command::new("runuser");
-<<<<<<< HEAD
-            command.args(["-u", user.name, "--"]).arg(program);
-=======
             command.args(["-u", user.name]).args(BECOME).arg(program);
->>>>>>> pg
             command
         }
     };
@@ -237,37 +220,22 @@ fn look(
     packaged: &Path,
     fetch: impl FnOnce() -> Result<PathBuf, String>,
 ) -> Result<Programs, String> {
-<<<<<<< HEAD
-    let found = |folder: PathBuf, fetched| Programs {
-        psql: psql(&folder, path),
-        folder,
-=======
     let found = |folder: PathBuf, version, fetched| Programs {
         psql: psql(&folder, path),
         folder,
         version,
->>>>>>> pg
         user: user.cloned(),
         fetched,
     };
     if let Some(folder) = named {
         let folder = PathBuf::from(folder);
-<<<<<<< HEAD
-        usable(user, &folder).map_err(|problem| format!("{FOLDER}: {problem}"))?;
-        return Ok(found(folder, None));
-=======
         let version = usable(user, &folder).map_err(|problem| format!("{FOLDER}: {problem}"))?;
         return Ok(found(folder, version, None));
->>>>>>> pg
     }
     let mut problems = String::new();
     for folder in in_path(path).into_iter().chain(newest_first(packaged)) {
         match usable(user, &folder) {
-<<<<<<< HEAD
-            Ok(()) => return Ok(found(folder, None)),
-=======
             Ok(version) => return Ok(found(folder, version, None)),
->>>>>>> pg
             Err(problem) => problems.push_str(&format!("\n  {problem}")),
         }
     }
@@ -276,11 +244,7 @@ fn look(
             let folder = fetched.join(BELOW_FETCHED);
             // As whoever fetched it: what its user can't enter is copied.
             match usable(None, &folder) {
-<<<<<<< HEAD
-                Ok(()) => return Ok(found(folder, Some(fetched))),
-=======
                 Ok(version) => return Ok(found(folder, version, Some(fetched))),
->>>>>>> pg
                 Err(problem) => problem,
             }
         }
@@ -326,24 +290,15 @@ fn psql(folder: &Path, path: &OsStr) -> PathBuf {
         .unwrap_or_else(|| "psql".into())
 }
 
-<<<<<<< HEAD
-/// Whether a folder's programs are there, new enough, and may be run by the user.
-fn usable(user: Option<&User>, folder: &Path) -> Result<(), String> {
-=======
 /// The version of a folder's programs, if they are there, new enough, and may be run by the user.
 fn usable(user: Option<&User>, folder: &Path) -> Result<u32, String> {
->>>>>>> pg
     let shown = folder.display();
     if !folder.join("initdb").exists() {
         return Err(format!("{shown} has no initdb"));
     }
     match version(user, folder)? {
         version if version < OLDEST => Err(format!("{shown} has PostgreSQL {version}")),
-<<<<<<< HEAD
-        _ => Ok(()),
-=======
         version => Ok(version),
->>>>>>> pg
     }
 }
 

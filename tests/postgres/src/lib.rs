@@ -37,17 +37,21 @@ use tempfile::TempDir;
 /// How long PostgreSQL may take to start or to end; a busy machine takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long is waited before something is asked for again.
+const POLL: Duration = Duration::from_millis(5);
+
 /// The user that owns everything.
 const USER: &str = "layer";
 
 /// What every server of these tests is told.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "max_connections=300",
     // In files of the data folder, so that a server that was killed leaves nothing elsewhere.
     "dynamic_shared_memory_type=mmap",
     "log_min_messages=warning",
+    "log_checkpoints=off",
     "timezone=UTC",
 ];
 
@@ -288,13 +292,12 @@ impl Cluster {
             if let Some(pid) = self.ready() {
                 return Ok(Server { child, pid });
             }
-            let ended = child.try_wait().expect("a child can be asked for its end");
-            if ended.is_some() || started.elapsed() > PATIENCE {
+            if has_ended(&mut child) || started.elapsed() > PATIENCE {
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(self.said_since(silence));
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(POLL);
         }
     }
 
@@ -315,7 +318,7 @@ impl Cluster {
     ///
     /// If it isn't running, or doesn't end.
     pub fn stop(&self) {
-        self.end(|pid| processes::signal("INT", &[pid]));
+        self.end(|server| processes::signal("INT", &[server.pid]));
     }
 
     /// Ends the server and all its processes at once and with no warning, as a crash of the machine does.
@@ -324,7 +327,15 @@ impl Cluster {
     ///
     /// As [`Cluster::stop`] does.
     pub fn kill(&self) {
-        self.end(processes::kill_family);
+        self.end(|server| {
+            processes::kill_family(server.pid);
+            // A program that waits for the server, if it has one, stopped itself along with it.
+            let started = Instant::now();
+            while !has_ended(&mut server.child) && started.elapsed() < PATIENCE {
+                processes::signal("CONT", &[server.child.id()]);
+                thread::sleep(POLL);
+            }
+        });
     }
 
     /// Stops the server and starts it again.
@@ -337,17 +348,16 @@ impl Cluster {
         self.start_again();
     }
 
-    fn end(&self, how: impl FnOnce(u32)) {
-        let Server { mut child, pid } = self.running().take().expect("PostgreSQL is running");
-        let ended = child.try_wait().expect("a child can be asked for its end");
+    fn end(&self, how: impl FnOnce(&mut Server)) {
+        let mut server = self.running().take().expect("PostgreSQL is running");
         assert!(
-            ended.is_none(),
+            !has_ended(&mut server.child),
             "PostgreSQL ended by itself: {}",
             self.said_since(0)
         );
-        how(pid);
+        how(&mut server);
         assert!(
-            ends(&mut child),
+            ends(&mut server.child),
             "PostgreSQL doesn't end: {}",
             self.said_since(0)
         );
@@ -549,17 +559,18 @@ fn free_port() -> (u16, TcpListener) {
 /// Waits until a process has ended, and tells whether it did.
 fn ends(child: &mut Child) -> bool {
     let started = Instant::now();
-    while child
-        .try_wait()
-        .expect("a child can be asked for its end")
-        .is_none()
-    {
+    while !has_ended(child) {
         if started.elapsed() > PATIENCE {
             return false;
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(POLL);
     }
     true
+}
+
+fn has_ended(child: &mut Child) -> bool {
+    let ended = child.try_wait().expect("a child can be asked for its end");
+    ended.is_some()
 }
 
 fn does_not_start(log: &str) -> ! {

@@ -9,6 +9,8 @@
 //! The programs of PostgreSQL are those of `LAYER_TEST_POSTGRES_BIN`, those in the path, or those of Debian's packages.
 //! Where there are none, a test fails and says what to install.
 
+mod tls;
+
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use self::tls::{Authority, Certificate};
+
 /// The oldest version that the server is made for.
 const OLDEST: u32 = 14;
 
@@ -30,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The user that owns everything, and its password.
 const USER: &str = "layer";
 const PASSWORD: &str = "layer-test";
+
+/// The folder of data in a cluster's folder.
+const DATA: &str = "data";
 
 /// A PostgreSQL server with databases of its own.
 #[derive(Debug)]
@@ -82,6 +89,16 @@ impl Cluster {
         Cluster::with(&[])
     }
 
+    /// A cluster that takes connections by a socket in [`Cluster::data`], too.
+    ///
+    /// # Panics
+    ///
+    /// As [`Cluster::start`] does.
+    #[must_use]
+    pub fn with_socket() -> Cluster {
+        Cluster::with(&["fsync=off", "unix_socket_directories=."])
+    }
+
     fn with(settings: &'static [&'static str]) -> Cluster {
         let programs = Programs::find();
         let folder = tempfile::Builder::new()
@@ -91,7 +108,7 @@ impl Cluster {
         let password = folder.path().join("password");
         fs::write(&password, PASSWORD).expect("the folder is writable");
         programs.own(folder.path());
-        let data = folder.path().join("data");
+        let data = folder.path().join(DATA);
         let output = programs
             .command("initdb")
             .args(["--username", USER, "--auth", "scram-sha-256"])
@@ -119,6 +136,12 @@ impl Cluster {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The folder of its data.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join(DATA)
     }
 
     /// Starts the server that was stopped or killed, on the same port.
@@ -151,7 +174,7 @@ impl Cluster {
     /// The server under a shell that reads its own standard input, a pipe from this process: at its end, however this
     /// process ends, the shell stops the server and removes the folder.
     fn watched(&self, log: File) -> Child {
-        let data = self.folder.path().join("data");
+        let data = self.data();
         self.programs
             .command_of(Path::new("/bin/sh"))
             .args(["-c", WATCH, "watch"])
@@ -203,7 +226,7 @@ impl Cluster {
     fn end(&self, signal: &str) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = running.take().expect("PostgreSQL is running");
-        let pid_file = self.folder.path().join("data/postmaster.pid");
+        let pid_file = self.data().join("postmaster.pid");
         let text = fs::read_to_string(&pid_file).expect("PostgreSQL notes its process");
         let pid = text.lines().next().expect("the file has lines").to_owned();
         let output = Command::new("kill")

@@ -8,6 +8,8 @@
 //! heard in any case. What is left is a peer that went away without a word within that moment: the statement fails, and
 //! the request is answered with 503.
 
+#[cfg(test)]
+mod tests;
 mod tls;
 mod url;
 
@@ -33,6 +35,9 @@ pub use self::url::{InvalidPostgres, Postgres};
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
+
+const BROKE_OFF: &str =
+    "the other side broke off; check that PostgreSQL listens there, and what its log says";
 
 /// A connection to the database.
 pub(super) type Connection = ClientWrapper;
@@ -152,7 +157,6 @@ pub(super) struct Manager {
 /// A host, and the way to it.
 struct Target {
     host: Host,
-    mode: SslMode,
     config: Config,
     tls: Option<MakeRustlsConnect>,
 }
@@ -209,7 +213,6 @@ impl Manager {
                 });
             targets.push(Target {
                 host: host.clone(),
-                mode,
                 config,
                 tls,
             });
@@ -394,7 +397,7 @@ impl Failure {
                 .get_ref()
                 .and_then(|inner| inner.downcast_ref::<rustls::Error>());
             return match tls {
-                Some(error) => Failure::lasting(of_tls(error, target)),
+                Some(error) => Failure::lasting(of_tls(error)),
                 None => Failure::passing(of_network(error, target)),
             };
         }
@@ -414,9 +417,7 @@ impl Failure {
                  a password that is kept as SCRAM"
                     .to_owned(),
             ),
-            _ if error.is_closed() => Failure::passing(
-                "the server closed the connection; its log may tell why".to_owned(),
-            ),
+            _ if error.is_closed() => Failure::passing(BROKE_OFF.to_owned()),
             _ => Failure::lasting(said(error)),
         }
     }
@@ -474,7 +475,7 @@ fn of_network(error: &io::Error, target: &Target) -> String {
         }
         io::ErrorKind::ConnectionRefused => "check host and port, and that PostgreSQL runs",
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            "the other side broke off; check that PostgreSQL listens there"
+            return BROKE_OFF.to_owned();
         }
         _ if error.raw_os_error().is_none() => "check the host's name",
         _ => "check host and port, and what is between",
@@ -482,7 +483,7 @@ fn of_network(error: &io::Error, target: &Target) -> String {
     format!("{error}; {advice}")
 }
 
-fn of_tls(error: &rustls::Error, target: &Target) -> String {
+fn of_tls(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(wrong) = error else {
         let advice = match error {
             rustls::Error::AlertReceived(_) => {
@@ -493,7 +494,8 @@ fn of_tls(error: &rustls::Error, target: &Target) -> String {
         return format!("TLS fails: {error}; {advice}");
     };
     match wrong {
-        CertificateError::UnknownIssuer => {
+        // The authority has the name of one that is trusted.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the server's certificate isn't from an authority that is trusted; give its authority's certificate as \
              sslrootcert"
                 .to_owned()
@@ -510,11 +512,9 @@ fn of_tls(error: &rustls::Error, target: &Target) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the server's certificate isn't valid yet; check this machine's clock".to_owned()
         }
-        wrong if target.mode == SslMode::VerifyFull || target.mode == SslMode::VerifyCa => {
-            format!("the server's certificate can't be used: {wrong}")
-        }
         wrong => format!(
-            "the server's certificate can't be read: {wrong}; one of X.509 version 3 is needed"
+            "the server's certificate can't be used: {wrong}; it has to be of X.509 version 3, and one that signed itself has \
+             to be in sslrootcert itself"
         ),
     }
 }

@@ -20,16 +20,13 @@ use super::url::{Identity, Postgres, Roots, SslMode};
 /// Why TLS can't be set up as the URL says.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    #[error("the URL's {parameter}, {}, can't be read as {content} in PEM", .path.display())]
+    #[error("the URL's {parameter}, {}, can't be read as PEM", .path.display())]
     File {
         parameter: &'static str,
-        content: &'static str,
         path: PathBuf,
         source: pem::Error,
     },
-    #[error(
-        "the URL's {parameter}, {}, has no {content} in PEM (a key with a passphrase can't be read)", .path.display()
-    )]
+    #[error("the URL's {parameter}, {}, has no {content} in PEM", .path.display())]
     Empty {
         parameter: &'static str,
         content: &'static str,
@@ -95,20 +92,9 @@ fn read_identity(
     identity: &Identity,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let certificates = read_certificates(&identity.certificate, "sslcert")?;
-    let (parameter, content, path) = ("sslkey", "a private key", &identity.key);
-    let key = PrivateKeyDer::from_pem_file(path).map_err(|source| match source {
-        pem::Error::NoItemsFound => TlsError::Empty {
-            parameter,
-            content,
-            path: path.clone(),
-        },
-        source => TlsError::File {
-            parameter,
-            content,
-            path: path.clone(),
-            source,
-        },
-    })?;
+    let path = &identity.key;
+    let wrong = |error| unreadable(error, path, "sslkey", "private key without a passphrase");
+    let key = PrivateKeyDer::from_pem_file(path).map_err(wrong)?;
     Ok((certificates, key))
 }
 
@@ -116,23 +102,34 @@ fn read_certificates(
     path: &Path,
     parameter: &'static str,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let content = "certificates";
-    let certificates = CertificateDer::pem_file_iter(path)
+    CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|source| TlsError::File {
+        .and_then(|certificates| match certificates.len() {
+            0 => Err(pem::Error::NoItemsFound),
+            _ => Ok(certificates),
+        })
+        .map_err(|error| unreadable(error, path, parameter, "certificate"))
+}
+
+fn unreadable(
+    source: pem::Error,
+    path: &Path,
+    parameter: &'static str,
+    content: &'static str,
+) -> TlsError {
+    let path = path.to_owned();
+    match source {
+        pem::Error::NoItemsFound => TlsError::Empty {
             parameter,
             content,
-            path: path.to_owned(),
+            path,
+        },
+        source => TlsError::File {
+            parameter,
+            path,
             source,
-        })?;
-    if certificates.is_empty() {
-        return Err(TlsError::Empty {
-            parameter,
-            content,
-            path: path.to_owned(),
-        });
+        },
     }
-    Ok(certificates)
 }
 
 /// Looks at the certificate of a server. The server has to have the certificate's key even if any is taken: a password that

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, TimeoutType};
 use deadpool_postgres::ClientWrapper;
 use rustls::CertificateError;
+use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, NoTls, Socket, config};
@@ -35,6 +36,9 @@ pub use self::url::{InvalidPostgres, Postgres};
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long it may take to tell the servers that connections are closed.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 const BROKE_OFF: &str =
     "the other side broke off; check that PostgreSQL listens there, and what its log says";
@@ -131,9 +135,11 @@ impl Pool {
         Ok(client)
     }
 
-    /// Closes all connections: those in use when they come back.
-    pub(super) fn close(&self) {
+    /// Closes all connections, those in use when they come back, and waits a moment until the servers are told.
+    pub(super) async fn close(&self) {
         self.0.close();
+        // Whoever doesn't listen needn't be told.
+        let _ = tokio::time::timeout(FAREWELL, self.0.manager().open.closed()).await;
     }
 
     /// How many connections there are, and how many wait for one.
@@ -149,6 +155,7 @@ pub(super) struct Manager {
     targets: Vec<Target>,
     connect_timeout: Duration,
     timeouts: Timeouts,
+    open: watch::Sender<()>,
     /// When a connection didn't answer. Those that were last used before that went the same way, most likely, and to ask
     /// each of them would take the time of each.
     suspected: Mutex<Option<Instant>>,
@@ -159,6 +166,8 @@ struct Target {
     host: Host,
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    /// Whom each connection listens to as long as it is open.
+    open: watch::Sender<()>,
 }
 
 /// When the database gives up by itself. Zero is never.
@@ -190,6 +199,7 @@ impl Manager {
     fn new(postgres: &Postgres) -> Result<Manager, TlsError> {
         let mut connectors: Vec<(SslMode, Option<MakeRustlsConnect>)> = Vec::new();
         let mut targets = Vec::new();
+        let (open, _) = watch::channel(());
         for host in &postgres.hosts {
             let mode = postgres.mode(host);
             let tls = match connectors.iter().find(|(other, _)| *other == mode) {
@@ -215,9 +225,11 @@ impl Manager {
                 host: host.clone(),
                 config,
                 tls,
+                open: open.clone(),
             });
         }
         Ok(Manager {
+            open,
             targets,
             connect_timeout: postgres.connect_timeout,
             timeouts: Timeouts {
@@ -274,7 +286,9 @@ impl Target {
     {
         let (client, connection) = self.config.connect(tls).await?;
         let host = self.host.to_string();
-        let task = tokio::spawn(async move {
+        let open = self.open.subscribe();
+        tokio::spawn(async move {
+            let _open = open;
             if let Err(error) = connection.await {
                 tracing::warn!(
                     host,
@@ -283,7 +297,9 @@ impl Target {
                 );
             }
         });
-        Ok(Connection::new(client, task))
+        // The wrapper ends a task when it is dropped. Of the one above that would be too early: once its client is gone, it
+        // tells the server so and ends by itself. Else the server's log would have a line of a connection that was reset.
+        Ok(Connection::new(client, tokio::spawn(async {})))
     }
 }
 

@@ -267,6 +267,32 @@ async fn certificates_that_prove_nothing_are_refused() {
         "the server's certificate has expired",
     );
     assert_eq!(encrypted(&url("sslmode=require")).await, Ok(true));
+
+    cluster.speak_tls(&authority.certify_plainly("localhost"), &authority);
+    for parameters in ["", "sslmode=require", "channel_binding=require"] {
+        assert_eq!(encrypted(&url(parameters)).await, Ok(true), "{parameters}");
+    }
+    assert_refused(
+        encrypted(&url(&root(&authority.certificate()))).await,
+        "certificate",
+    );
+}
+
+#[tokio::test]
+async fn the_server_is_told_when_a_connection_is_closed() {
+    let server = Encrypted::shared();
+    let pool = pool(&server.url("localhost", ""));
+    let connections = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    let process = process(&connections.0).await;
+    drop(connections);
+    pool.close().await;
+    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {process}");
+    while server.cluster.sql("postgres", &sql) != "0" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = server.cluster.data().with_file_name("log");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(!log.contains(&format!("[{process}]")), "{log}");
 }
 
 #[cfg(unix)]
@@ -502,7 +528,7 @@ async fn whoever_finds_no_connection_free_waits_only_so_long() {
     let (waited, ()) = tokio::join!(pool.get(), async { drop(first) });
     drop(waited.unwrap());
 
-    pool.close();
+    pool.close().await;
     assert!(matches!(pool.get().await, Err(GetError::Closed)));
     assert!(matches!(pool.unhurried().await, Err(GetError::Closed)));
 }

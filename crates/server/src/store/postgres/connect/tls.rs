@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -14,6 +17,8 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use x509_cert::Certificate;
+use x509_cert::der::{Decode as _, Encode as _};
 
 use super::url::{Identity, Postgres, Roots, SslMode};
 
@@ -221,7 +226,16 @@ impl ServerCertVerifier for Check {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        if self.trusted.is_some() {
+            return verify_tls13_signature(message, certificate, signature, algorithms);
+        }
+        // Where only the key counts, a certificate may be of version 1, as the recipe in PostgreSQL's documentation makes
+        // it with an older openssl. The library reads none but those of version 3.
+        let certificate = Certificate::from_der(certificate);
+        let key =
+            certificate.and_then(|read| read.tbs_certificate.subject_public_key_info.to_der());
+        let key = key.map_err(|_| CertificateError::BadEncoding)?;
+        verify_tls13_signature_with_raw_key(message, &key.into(), signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -97,11 +97,18 @@ pub fn until_unused(database: &test_postgres::Database<'_>) {
 
 impl Database {
     /// The database as the server's crate names it.
+    ///
+    /// # Panics
+    ///
+    /// If it isn't one of these tests.
     #[must_use]
     pub fn for_server(&self) -> layer_payments_server::Database {
         match self {
             Database::File(path) => layer_payments_server::Database::File(path.clone()),
-            Database::Postgres(url) => layer_payments_server::Database::Postgres(url.clone()),
+            Database::Postgres(url) => layer_payments_server::Postgres::from_url(url)
+                .expect("the URL of a test's database is right")
+                .migrate(true)
+                .into(),
         }
     }
 }

@@ -3,15 +3,17 @@
 //! The environment variables are read in [`crate::connection`] and not here, because a flag that is given decides whether
 //! they count: with `--local` they don't.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use layer_payments_types::{Operation, PaymentMethod, SortKey, SortOrder};
 use uuid::Uuid;
 
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     Update(Update),
     Validate(Validate),
     Serve(Serve),
+    Migrate(Migrate),
     #[command(subcommand)]
     Ledger(Ledger),
 }
@@ -445,7 +448,7 @@ pub(crate) enum ValidateOutput {
     Json,
 }
 
-/// Look into the books of a database file
+/// Look into the books of a database
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     Check(LedgerCheck),
@@ -455,24 +458,73 @@ pub(crate) enum Ledger {
 ///
 /// Works out anew whatever can be: that each journal entry balances, that each account's balance is the sum of its lines,
 /// that each payment has exactly the entries that the posting rules give, and each invoice what its payments pay. Each
-/// fault is a line on standard output. Reads only; a server may run on the file meanwhile.
+/// fault is a line on standard output. Reads only; servers may run on the database meanwhile.
 ///
-/// The exit code is 0 if the books are in order, 1 if there are faults, 2 if the file can't be read.
+/// The exit code is 0 if the books are in order, 1 if there are faults, 2 if the database can't be read.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   layer-payments import payments.csv --local payments.db
-  layer-payments ledger check --local payments.db")]
+  layer-payments ledger check --local payments.db
+  layer-payments ledger check --db postgres://layer@db.example.com/payments")]
 pub(crate) struct LedgerCheck {
-    /// The database file
-    #[arg(long, value_name = "DB")]
-    pub(crate) local: PathBuf,
+    /// The database: a file, or the URL of one in PostgreSQL, as for `serve` [env: LAYER_DB]
+    #[arg(long, value_name = "FILE|URL", visible_alias = "local")]
+    pub(crate) db: Option<DatabaseName>,
+}
+
+/// Bring the schema of a database in PostgreSQL up to date
+///
+/// Lays it out in a database that is empty. All of it is done, or nothing; what is up to date stays as it is. The user
+/// needs the right to create and change tables, which the user of `serve` doesn't. A new release says whether servers of
+/// the one before may go on meanwhile.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  createdb payments
+  layer-payments migrate --db postgres://owner@db.example.com/payments
+  layer-payments serve --db postgres://layer@db.example.com/payments")]
+pub(crate) struct Migrate {
+    /// The URL of the database, as for `serve` [env: LAYER_DB]
+    #[arg(long, value_name = "URL")]
+    pub(crate) db: Option<DatabaseName>,
+}
+
+/// The name of a file, or a URL that may hold a password, which no message shows.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct DatabaseName(OsString);
+
+impl DatabaseName {
+    /// The name itself, for the one who opens it.
+    pub(crate) fn reveal(&self) -> &OsStr {
+        &self.0
+    }
+}
+
+impl From<OsString> for DatabaseName {
+    fn from(name: OsString) -> Self {
+        Self(name)
+    }
+}
+
+impl FromStr for DatabaseName {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Debug for DatabaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseName([redacted])")
+    }
 }
 
 /// Serve the API on this machine
 ///
-/// Keeps payments in one SQLite file, which is made if it isn't there. A payment that was acknowledged survives a crash.
-/// Ctrl-C and SIGTERM finish the requests at hand, then end.
+/// Keeps payments in one SQLite file, which is made if it isn't there, or in PostgreSQL, where several servers may share a
+/// database. A payment that was acknowledged survives a crash. Ctrl-C and SIGTERM finish the requests at hand, then end.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -480,6 +532,9 @@ Examples:
     --business 738ec216-e8e5-48f2-b7f2-cdc89c96b3d4
   curl -H 'Authorization: Bearer secret' \\
     http://127.0.0.1:8080/v1/businesses/738ec216-e8e5-48f2-b7f2-cdc89c96b3d4/invoices/payments
+
+  In PostgreSQL, with the password in LAYER_DB_PASSWORD:
+    layer-payments serve --db postgres://layer@db.example.com/payments --migrate --token secret
 
   Tokens that expire, as Layer gives them:
     LAYER_CLIENT_SECRET=hush layer-payments serve --db payments.db --client-id my-app
@@ -492,9 +547,32 @@ Examples:
       http://127.0.0.1:8080/local/faults \\
       -d '{\"seed\": 7, \"rules\": [{\"fault\": \"cut=after\", \"probability\": 0.1}]}'")]
 pub(crate) struct Serve {
-    /// The database file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) db: PathBuf,
+    /// The database: a file, or the URL of one in PostgreSQL [env: LAYER_DB]
+    ///
+    /// A URL is like postgres://user@host:5432/database. If it has no password, the one in LAYER_DB_PASSWORD or else in
+    /// PGPASSWORD is taken; other users of this machine can see the flags of a command. TLS is asked for, with a
+    /// certificate that the system trusts and that names the host, unless the host is this machine or the URL says
+    /// otherwise, by sslmode (disable, prefer, require, verify-ca, verify-full) and sslrootcert (a file with the
+    /// certificate of an authority).
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) db: Option<DatabaseName>,
+
+    /// The most connections to PostgreSQL; requests wait up to 5 seconds for one [default: 10]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) db_pool: Option<u32>,
+
+    /// How long PostgreSQL may work on one statement: 30s, 500ms, 2min, or seconds; 0 is for ever [default: 30s]
+    ///
+    /// A request whose statement takes longer is answered with 503.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) db_statement_timeout: Option<Duration>,
+
+    /// Bring the schema in PostgreSQL up to date first; otherwise one of another release is refused
+    ///
+    /// Leave it out where several servers share a database, and run `layer-payments migrate` once instead. A file is
+    /// always brought up to date.
+    #[arg(long)]
+    pub(crate) migrate: bool,
 
     /// The address and port to listen on; port 0 takes a free one
     ///
@@ -593,6 +671,17 @@ where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(values).try_map(|value| value.parse::<T>())
+}
+
+/// Reads a length of time, in seconds unless it has units.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(SignedDuration::from_secs);
+    let time = seconds.or_else(|_| text.parse::<SignedDuration>());
+    time.ok()
+        .and_then(|time| Duration::try_from(time).ok())
+        .ok_or_else(|| {
+            "give a length of time, such as 30s, 500ms or 2min, or a number of seconds".to_owned()
+        })
 }
 
 fn start(text: &str) -> Result<Timestamp, String> {
@@ -715,6 +804,43 @@ mod tests {
                 start(wrong).unwrap_err().contains("2024-01-31"),
                 "{wrong:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_length_of_time_has_units_or_is_in_seconds() {
+        for (text, milliseconds) in [
+            ("30", 30_000),
+            ("0", 0),
+            ("30s", 30_000),
+            ("500ms", 500),
+            ("2min", 120_000),
+            ("1m 30s", 90_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text:?}"
+            );
+        }
+        for wrong in ["", "-1", "-1s", "30x", "s", "99999999999999999999"] {
+            assert!(duration(wrong).unwrap_err().contains("30s"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn no_message_shows_the_password_of_a_database() {
+        let url = "postgres://layer:hush@h/p";
+        for line in [
+            format!("layer-payments serve --db {url}"),
+            format!("layer-payments migrate --db {url}"),
+            format!("layer-payments ledger check --db {url}"),
+            format!("layer-payments ledger check --local {url}"),
+        ] {
+            let cli = parse(&line).unwrap();
+            assert!(!format!("{cli:?}").contains("hush"), "{cli:?}");
+            let error = parse(&format!("{line} --migrat")).unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{error}");
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::args::{Api, Secret};
+use crate::database;
 
 /// The business whose payments a local database holds unless `--business` names another.
 pub(crate) const LOCAL_BUSINESS: Uuid = Uuid::from_u128(0x10ca_1000_0000_4000_8000_0000_0000_0000);
@@ -56,6 +57,10 @@ impl Connection {
     /// Where they name none, or one that can't be right, or where the local database can't be opened. Nothing is sent.
     pub(crate) async fn open(api: &Api, missing: Missing) -> anyhow::Result<Self> {
         match &api.local {
+            Some(db) if database::is_url(db) => bail!(
+                "--local takes a file; for a database in PostgreSQL, start `layer-payments serve --db` and name the server by \
+                 --base-url"
+            ),
             Some(db) if missing == Missing::Refuse && !db.exists() => bail!(
                 "there is no database {}; `import`, `record` and `serve` make one",
                 db.display()

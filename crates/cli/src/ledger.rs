@@ -1,12 +1,12 @@
-//! `layer-payments ledger`: looking into the books of a database file.
+//! `layer-payments ledger`: looking into the books of a database.
 
-use crate::Exit;
 use crate::args::LedgerCheck;
 use crate::output::{Output, message, printable};
+use crate::{Exit, database};
 
 /// Checks the books; each fault is a line on standard output.
-pub(crate) async fn check(args: &LedgerCheck) -> anyhow::Result<Exit> {
-    let faults = layer_payments_server::check_books(&crate::serve::database(&args.local)).await?;
+pub(crate) async fn check(args: LedgerCheck) -> anyhow::Result<Exit> {
+    let faults = layer_payments_server::check_books(&database::named(args.db)?).await?;
     let mut output = Output::new();
     for fault in &faults {
         output.write(format!("{}\n", printable(fault)).as_bytes())?;

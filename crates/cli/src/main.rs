@@ -3,6 +3,7 @@
 
 mod args;
 mod connection;
+mod database;
 mod elements;
 mod ids;
 mod import;
@@ -71,7 +72,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Update(args) => single::update(args).await,
         Command::Validate(args) => validate::run(&args),
         Command::Serve(args) => serve::run(args).await,
-        Command::Ledger(Ledger::Check(args)) => ledger::check(&args).await,
+        Command::Migrate(args) => database::migrate(args).await,
+        Command::Ledger(Ledger::Check(args)) => ledger::check(args).await,
     }
 }
 
@@ -89,6 +91,7 @@ fn log(command: &Command) -> WorkerGuard {
         | Command::Record(_)
         | Command::Update(_)
         | Command::Validate(_)
+        | Command::Migrate(_)
         | Command::Ledger(_) => (LevelFilter::ERROR, LogFormat::Text),
     };
     let filter = EnvFilter::builder()

@@ -6,22 +6,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use layer_payments_server::{ApiClient, Config, Database, Fixtures, Server, Token};
+use layer_payments_server::{ApiClient, Config, Fixtures, Server, Token};
 
-use crate::Exit;
 use crate::args::{RateLimit, Secret, Serve};
 use crate::connection::{LOCAL_BUSINESS, given, new_token};
 use crate::output::message;
+use crate::{Exit, database};
 
 pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
-    let token = given(args.token, "LAYER_TOKEN", "a token")?;
+    let token = given(args.token.clone(), "LAYER_TOKEN", "a token")?;
     // Before the socket is open, so that no signal after "listening" is lost.
     let shutdown = shutdown_signal().context("waiting for signals")?;
     let (token, is_new) = match token {
         Some(token) => (token, false),
         None => (new_token(), true),
     };
-    let mut config = Config::new(database(&args.db), Token::new(token.reveal())?)
+    let mut config = Config::new(database::of_server(&args)?, Token::new(token.reveal())?)
         .token_lifetime(Duration::from_secs(args.token_lifetime.into()))
         .connections(usize::try_from(args.connections).unwrap_or(usize::MAX))
         .faults(args.faults)
@@ -64,16 +64,6 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<Exit> {
     server.run(shutdown).await.context("serving")?;
     message("stopped");
     Ok(Exit::Well)
-}
-
-/// The database that an argument names: a URL of PostgreSQL, or a file.
-pub(crate) fn database(db: &Path) -> Database {
-    match db.to_str() {
-        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            Database::Postgres(url.to_owned())
-        }
-        _ => Database::File(db.to_owned()),
-    }
 }
 
 fn fixtures(path: &Path) -> anyhow::Result<Fixtures> {

@@ -12,6 +12,8 @@ use crate::clients::ApiClient;
 use crate::clock::Clock;
 use crate::fixtures::Fixtures;
 use crate::http::RateLimit;
+#[cfg(feature = "postgres")]
+use crate::store::Postgres;
 
 /// The settings of a [`Server`](crate::Server).
 #[derive(Clone, Debug)]
@@ -198,14 +200,22 @@ impl Config {
 
 /// Where payments are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Database {
     /// A SQLite file, created if it isn't there. It must lie on a local disk: a write-ahead log needs shared memory.
     File(PathBuf),
     /// The memory of this process. Everything is gone with the server.
     Memory,
-    /// PostgreSQL.
+    /// A database in PostgreSQL, which any number of servers may share. With the feature `postgres`.
     #[cfg(feature = "postgres")]
-    Postgres(String),
+    Postgres(Box<Postgres>),
+}
+
+#[cfg(feature = "postgres")]
+impl From<Postgres> for Database {
+    fn from(postgres: Postgres) -> Database {
+        Database::Postgres(Box::new(postgres))
+    }
 }
 
 /// The bearer token that clients have to send.

@@ -22,8 +22,12 @@ pub(crate) enum Kind {
     #[error("can't set up the database in memory")]
     OpenMemory(#[source] store::OpenError),
     #[cfg(feature = "postgres")]
-    #[error("can't use the database in PostgreSQL")]
-    OpenPostgres(#[source] store::OpenError),
+    #[error("can't open the database {database}")]
+    OpenPostgres {
+        /// Shown without its password.
+        database: Box<store::Postgres>,
+        source: store::OpenError,
+    },
     #[cfg(feature = "postgres")]
     #[error("the store wasn't copied, and nothing was written")]
     Copy(#[source] store::CopyError),
@@ -50,7 +54,10 @@ impl Kind {
             },
             Database::Memory => Kind::OpenMemory(source),
             #[cfg(feature = "postgres")]
-            Database::Postgres(_) => Kind::OpenPostgres(source),
+            Database::Postgres(database) => Kind::OpenPostgres {
+                database: database.clone(),
+                source,
+            },
         }
     }
 }

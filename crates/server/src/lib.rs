@@ -172,7 +172,7 @@ pub use error::Error;
 pub use fixtures::{Fixtures, InvalidFixtures};
 pub use http::{FaultRule, Handle, InvalidFaults, RateLimit, Server};
 #[cfg(feature = "postgres")]
-pub use store::{Copied, CopyProgress, CopyStep};
+pub use store::{Copied, CopyProgress, CopyStep, InvalidPostgres, Postgres};
 
 /// Checks the books in a database: that each journal entry balances, that balances, invoices and replies are what the
 /// payments make them, and that nothing is left over. Gives a line for each fault; none if the books are in order. Reads
@@ -188,6 +188,18 @@ pub async fn check_books(database: &Database) -> Result<Vec<String>, Error> {
     Ok(faults.map_err(error::Kind::Books)?)
 }
 
+/// Brings the schema of a database in PostgreSQL up to date, or lays it out in one that is empty. Gives how many migrations
+/// it took: none if it was up to date. All of them are applied, or none.
+///
+/// # Errors
+///
+/// If there is no such database, its schema is of a newer release, or its user may not change it.
+#[cfg(feature = "postgres")]
+pub async fn migrate(database: &Postgres) -> Result<usize, Error> {
+    let migrated = store::Store::migrate(database).await;
+    Ok(migrated.map_err(|source| error::Kind::open(&database.clone().into(), source))?)
+}
+
 /// Copies the SQLite store in the file `from` to the database in PostgreSQL at `to`, which has to have the schema of this
 /// release and to hold nothing yet. All of it is one transaction: after an error nothing was written. The file is locked
 /// against writes meanwhile. Before the transaction is committed, both books are checked as [`check_books`] does, and all
@@ -199,7 +211,7 @@ pub async fn check_books(database: &Database) -> Result<Vec<String>, Error> {
 #[cfg(feature = "postgres")]
 pub async fn copy(
     from: &std::path::Path,
-    to: &str,
+    to: &Postgres,
     progress: impl FnMut(CopyProgress) + Send + 'static,
 ) -> Result<Copied, Error> {
     let copied = store::Store::copy(from.to_owned(), to, progress).await;

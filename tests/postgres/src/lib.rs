@@ -12,25 +12,25 @@
 //!
 //! This needs a Unix: `sh` looks after the servers.
 
-mod certificates;
 mod processes;
 mod programs;
 mod proxy;
+mod tls;
 
 pub use proxy::{Cut, Proxy};
+pub use tls::{Authority, Certificate};
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use certificates::Certificates;
 use programs::{Programs, expect_success, random};
 use tempfile::TempDir;
 
@@ -65,6 +65,9 @@ const PORT_TAKEN: &str = "Address already in use";
 /// What a server says that was built without TLS and is to use it.
 const NO_TLS: &str = "SSL is not supported by this build";
 
+/// The folder of data in a cluster's folder.
+const DATA: &str = "data";
+
 /// A PostgreSQL server with databases of its own.
 pub struct Cluster {
     programs: Programs,
@@ -74,7 +77,6 @@ pub struct Cluster {
     port: u16,
     password: String,
     settings: Vec<String>,
-    certificates: Option<Certificates>,
     running: Mutex<Option<Server>>,
     databases: AtomicUsize,
 }
@@ -115,7 +117,7 @@ impl Cluster {
     /// If there is no PostgreSQL, or it doesn't start.
     #[must_use]
     pub fn start() -> Cluster {
-        Cluster::with(&[FAST], false)
+        Cluster::with(&[FAST])
     }
 
     /// A cluster that waits for the disk, as one in earnest does: for measurements.
@@ -125,21 +127,20 @@ impl Cluster {
     /// As [`Cluster::start`] does.
     #[must_use]
     pub fn durable() -> Cluster {
-        Cluster::with(&[], false)
+        Cluster::with(&[])
     }
 
-    /// A cluster that takes connections by TLS only, with a certificate of [`Cluster::ca`] for `127.0.0.1` and
-    /// `localhost`.
+    /// A cluster that takes connections by a socket in [`Cluster::data`], too.
     ///
     /// # Panics
     ///
-    /// As [`Cluster::start`] does, if PostgreSQL was built without TLS, and if there is no `openssl`.
+    /// As [`Cluster::start`] does.
     #[must_use]
-    pub fn start_with_tls() -> Cluster {
-        Cluster::with(&[FAST], true)
+    pub fn with_socket() -> Cluster {
+        Cluster::with(&[FAST, "unix_socket_directories=."])
     }
 
-    fn with(settings: &[&str], tls: bool) -> Cluster {
+    fn with(settings: &[&str]) -> Cluster {
         let programs = Programs::find();
         let folder = tempfile::Builder::new()
             .prefix("layer-payments-postgres-")
@@ -150,7 +151,6 @@ impl Cluster {
         let password = random(16);
         let password_file = at.join("password");
         fs::write(&password_file, &password).expect("the folder is writable");
-        let certificates = tls.then(|| Certificates::make(at));
         programs.own(at);
         let keeper = programs
             .command_of("/bin/sh")
@@ -169,25 +169,17 @@ impl Cluster {
             .args(["--no-sync", "--no-instructions", "--pwfile"])
             .arg(&password_file)
             .arg("--pgdata")
-            .arg(at.join("data"))
+            .arg(at.join(DATA))
             .output()
             .expect("initdb can be run");
         expect_success("initdb", &output);
         fs::remove_file(password_file).expect("the folder is writable");
 
-        let mut settings: Vec<String> = SETTINGS
+        let settings = SETTINGS
             .iter()
             .chain(settings)
             .map(ToString::to_string)
             .collect();
-        if let Some(certificates) = &certificates {
-            settings.extend(certificates.settings());
-            fs::write(
-                at.join("data/pg_hba.conf"),
-                "hostssl all all 127.0.0.1/32 scram-sha-256\n",
-            )
-            .expect("the data folder is writable");
-        }
         let mut cluster = Cluster {
             programs,
             folder,
@@ -195,7 +187,6 @@ impl Cluster {
             port: 0,
             password,
             settings,
-            certificates,
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
         };
@@ -218,29 +209,10 @@ impl Cluster {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The certificate of the authority that vouches for a server with TLS, as a PEM file.
-    ///
-    /// # Panics
-    ///
-    /// If the cluster has no TLS.
+    /// The folder of its data.
     #[must_use]
-    pub fn ca(&self) -> &Path {
-        &self.tls().ca
-    }
-
-    /// The certificate of an authority that doesn't.
-    ///
-    /// # Panics
-    ///
-    /// If the cluster has no TLS.
-    #[must_use]
-    pub fn other_ca(&self) -> &Path {
-        &self.tls().other_ca
-    }
-
-    fn tls(&self) -> &Certificates {
-        let certificates = self.certificates.as_ref();
-        certificates.expect("the cluster was started with TLS")
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join(DATA)
     }
 
     /// Starts the server that was stopped or killed, on the same port.
@@ -280,7 +252,7 @@ impl Cluster {
             .arg(folder.join("server"))
             .arg(self.programs.path("postgres"))
             .arg("-D")
-            .arg(folder.join("data"))
+            .arg(folder.join(DATA))
             .args(["-p", &self.port.to_string()])
             .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdout(log.try_clone().expect("the log can be shared"))
@@ -433,11 +405,6 @@ impl Cluster {
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
             .args(["-U", USER, "-d", database])
             .stdin(Stdio::null());
-        if let Some(certificates) = &self.certificates {
-            command
-                .env("PGSSLMODE", "verify-ca")
-                .env("PGSSLROOTCERT", &certificates.ca);
-        }
         command
     }
 

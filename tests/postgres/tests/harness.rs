@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use layer_payments_test_postgres::{Cluster, Cut, Proxy, shared};
+use layer_payments_test_postgres::{Authority, Cluster, Cut, Proxy, shared};
 use tokio_postgres::{Client, NoTls};
 
 /// How long something may take that happens at once unless the machine is busy.
@@ -254,7 +254,11 @@ fn a_cluster_that_is_dropped_leaves_nothing_whether_its_server_runs_or_not() {
 
 #[tokio::test]
 async fn a_server_with_tls_refuses_plain_connections() {
-    let cluster = Cluster::start_with_tls();
+    let cluster = Cluster::start();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let certificate = authority.certify("server", "IP:127.0.0.1,DNS:localhost", 30);
+    cluster.speak_tls(&certificate, &authority);
+    cluster.admit("hostnossl all all all reject");
     let database = cluster.database();
     assert_eq!(
         database.sql("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"),
@@ -264,13 +268,15 @@ async fn a_server_with_tls_refuses_plain_connections() {
     let told = error.as_db_error().unwrap().message();
     assert!(told.ends_with("no encryption"), "{told}");
 
-    let with = |ca: &Path| {
+    let with = |authority: &Authority| {
         let mut psql = database.psql();
-        psql.env("PGSSLROOTCERT", ca).args(["-c", "SELECT 1"]);
+        psql.env("PGSSLMODE", "verify-full")
+            .env("PGSSLROOTCERT", authority.certificate())
+            .args(["-c", "SELECT 1"]);
         psql.output().unwrap()
     };
-    assert!(with(cluster.ca()).status.success());
-    let refused = with(cluster.other_ca());
+    assert!(with(&authority).status.success());
+    let refused = with(&other);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         !refused.status.success() && told.contains("certificate verify failed"),

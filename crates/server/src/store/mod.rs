@@ -20,6 +20,8 @@ use rusqlite::ErrorCode;
 use uuid::Uuid;
 
 #[cfg(feature = "postgres")]
+pub use self::postgres::connect::{InvalidPostgres, Postgres};
+#[cfg(feature = "postgres")]
 pub use self::postgres::{Copied, CopyProgress, CopyStep};
 pub(crate) use self::query::{
     Balance, EntryFilter, Filter, JournalEntry, ListQuery, Page, Position,
@@ -225,6 +227,9 @@ pub(crate) enum OpenError {
     Postgres(#[from] tokio_postgres::Error),
     #[cfg(feature = "postgres")]
     #[error(transparent)]
+    Setup(#[from] postgres::SetupError),
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
     Pool(#[from] postgres::GetError),
 }
 
@@ -306,7 +311,9 @@ impl Error {
             Error::RolledBack(error) => error.as_ref(),
             Error::Readers(_) | Error::Closed => return true,
             #[cfg(feature = "postgres")]
-            Error::Pool(_) | Error::Unknown(_) => return true,
+            Error::Pool(error) => return error.is_passing(),
+            #[cfg(feature = "postgres")]
+            Error::Unknown(_) => return true,
             #[cfg(feature = "postgres")]
             Error::Postgres(error) => return postgres::is_passing(error),
             #[cfg(feature = "postgres")]
@@ -330,8 +337,9 @@ impl Store {
     pub(crate) async fn open(database: Database, policy: Policy) -> Result<Store, OpenError> {
         let open_sqlite = match database {
             #[cfg(feature = "postgres")]
-            Database::Postgres(url) => {
-                let postgres = postgres::Postgres::open(&url, true, policy).await?;
+            Database::Postgres(database) => {
+                let migrate = database.migrates();
+                let postgres = postgres::Postgres::open(&database, migrate, policy).await?;
                 return Ok(Store {
                     engine: Engine::Postgres(postgres),
                 });
@@ -401,8 +409,9 @@ impl Store {
                 .await
                 .map_err(|_| OpenError::Panicked)?,
             #[cfg(feature = "postgres")]
-            Database::Postgres(url) => {
-                let postgres = postgres::Postgres::open(&url, false, Policy::default()).await?;
+            Database::Postgres(database) => {
+                let postgres =
+                    postgres::Postgres::open(&database, false, Policy::default()).await?;
                 let faults = postgres.check().await;
                 postgres.close().await;
                 Ok(faults)
@@ -410,11 +419,17 @@ impl Store {
         }
     }
 
+    /// Brings the schema of a database in PostgreSQL up to date. Gives how many migrations it took.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn migrate(database: &Postgres) -> Result<usize, OpenError> {
+        postgres::Postgres::migrate(database).await
+    }
+
     /// Copies the SQLite store in a file to PostgreSQL, which has to be migrated and to hold nothing yet.
     #[cfg(feature = "postgres")]
     pub(crate) async fn copy(
         from: PathBuf,
-        to: &str,
+        to: &Postgres,
         progress: impl FnMut(CopyProgress) + Send + 'static,
     ) -> Result<Copied, CopyError> {
         let postgres = postgres::Postgres::open(to, false, Policy::default())

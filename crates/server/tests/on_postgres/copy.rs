@@ -128,7 +128,7 @@ async fn a_copy_shows_what_the_file_shows_and_goes_on_from_there() {
     let path = filled(directory.path()).await;
     let place = migrated().await;
     let (told, steps) = mpsc::channel();
-    let copied = copy(&path, &place.url(), move |progress| {
+    let copied = copy(&path, &place.postgres(), move |progress| {
         let _ = told.send(progress);
     })
     .await
@@ -164,7 +164,7 @@ async fn a_database_that_holds_something_is_left_alone() {
     let place = Place::new();
     let server = TestServer::at(&place).await;
     server.record(&payment("mine")).await.ok();
-    let error = copy(&path, &place.url(), |_| {}).await.unwrap_err();
+    let error = copy(&path, &place.postgres(), |_| {}).await.unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("has businesses already"), "{cause}");
     assert_eq!(server.listed("").await, ["mine"]);
@@ -179,7 +179,7 @@ async fn books_that_are_not_in_order_are_not_copied() {
         .execute_batch("UPDATE accounts SET debits = debits + 1 WHERE debits > 0")
         .unwrap();
     let place = migrated().await;
-    let error = copy(&path, &place.url(), |_| {}).await.unwrap_err();
+    let error = copy(&path, &place.postgres(), |_| {}).await.unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("has debits"), "{cause}");
     assert_eq!(place.sql("SELECT count(*) FROM businesses"), "0");
@@ -195,7 +195,7 @@ async fn a_copy_that_is_cut_off_leaves_nothing() {
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     );
     // Cut off when the rows are written and not committed yet.
-    let result = copy(&path, &place.url(), move |progress| {
+    let result = copy(&path, &place.postgres(), move |progress| {
         if progress.step == CopyStep::CheckTarget {
             cut();
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use layer_payments_server::Database;
+use layer_payments_server::{Database, Postgres};
 use layer_payments_test_postgres as test_postgres;
 
 /// A database that is removed when its server is dropped.
@@ -14,26 +14,22 @@ static FRESH: Mutex<Option<HashMap<String, Guard>>> = Mutex::new(None);
 /// A database of nothing yet, for one server.
 pub(crate) fn fresh() -> Database {
     let guard = test_postgres::shared().database();
-    let url = guard.url();
-    let database = at(&url);
+    let database = Database::from(at(&guard));
     FRESH
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .get_or_insert_default()
-        .insert(url, guard);
+        .insert(database_name(&database), guard);
     database
 }
 
 /// What has to be kept as long as a server of this database runs.
 pub(crate) fn guard(database: &Database) -> Option<Guard> {
-    let Database::Postgres(url) = database else {
-        return None;
-    };
     FRESH
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .as_mut()?
-        .remove(url)
+        .remove(&database_name(database))
 }
 
 /// A database that outlives its servers.
@@ -45,11 +41,11 @@ impl Place {
     }
 
     pub(crate) fn database(&self) -> Database {
-        at(&self.0.url())
+        self.postgres().into()
     }
 
-    pub(crate) fn url(&self) -> String {
-        self.0.url()
+    pub(crate) fn postgres(&self) -> Postgres {
+        at(&self.0)
     }
 
     /// What SQL gives, past the server.
@@ -66,6 +62,10 @@ impl Place {
     }
 }
 
-fn at(url: &str) -> Database {
-    Database::Postgres(url.to_owned())
+fn at(database: &test_postgres::Database<'_>) -> Postgres {
+    Postgres::from_url(&database.url()).unwrap().migrate(true)
+}
+
+fn database_name(database: &Database) -> String {
+    format!("{database:?}")
 }

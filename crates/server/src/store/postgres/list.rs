@@ -197,6 +197,7 @@ mod tests {
     use tokio_postgres::{Client, NoTls};
     use uuid::Uuid;
 
+    use super::super::connect::Postgres;
     use super::*;
 
     const BUSINESS: Uuid = Uuid::from_u128(1);
@@ -386,12 +387,8 @@ mod tests {
     #[tokio::test]
     async fn each_filter_uses_its_index() {
         let database = test_postgres::shared().database();
-        let mut pool = super::super::connect::Pool::new(&database.url())
-            .unwrap()
-            .get()
-            .await
-            .unwrap();
-        super::super::schema::migrate(&mut pool).await.unwrap();
+        let postgres = Postgres::from_url(&database.url()).unwrap();
+        super::super::Postgres::migrate(&postgres).await.unwrap();
         let client = connect(&database.url()).await;
         client.batch_execute(FILL).await.unwrap();
         client.batch_execute("VACUUM ANALYZE").await.unwrap();

@@ -4,7 +4,7 @@
 //! see snapshots of what is committed, and wait for no lock.
 
 mod books;
-mod connect;
+pub(super) mod connect;
 mod copy;
 mod list;
 mod load;
@@ -14,12 +14,13 @@ mod save;
 mod schema;
 mod writer;
 
+use std::ops::Deref;
 use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
-pub(crate) use self::connect::GetError;
-use self::connect::Pool;
+use self::connect::{Connection, Pool};
+pub(crate) use self::connect::{GetError, SetupError};
 pub use self::copy::{Copied, CopyProgress, CopyStep};
 use self::load::Link;
 use self::read::Reader;
@@ -42,15 +43,15 @@ pub(super) struct Postgres {
 impl Postgres {
     /// Connects, and brings the schema up to date if that is asked for.
     pub(super) async fn open(
-        url: &str,
+        database: &connect::Postgres,
         migrate: bool,
         policy: Policy,
     ) -> Result<Postgres, OpenError> {
-        let pool = Pool::new(url)?;
-        let mut connection = pool.get().await?;
+        let pool = Pool::new(database)?;
         if migrate {
-            schema::migrate(&mut connection).await?;
+            schema::migrate(&mut pool.unhurried().await?).await?;
         }
+        let connection = pool.get().await?;
         schema::check(&connection).await?;
         let knows_transactions = schema::knows_transactions(&connection).await?;
         drop(connection);
@@ -58,6 +59,12 @@ impl Postgres {
             writer: Writer::new(pool.clone(), policy, knows_transactions),
             pool,
         })
+    }
+
+    /// Brings the schema up to date. Gives how many migrations it took.
+    pub(super) async fn migrate(database: &connect::Postgres) -> Result<usize, OpenError> {
+        let mut connection = Pool::new(database)?.unhurried().await?;
+        schema::migrate(&mut connection).await
     }
 
     /// Runs `work` in a transaction. Once this gives `Ok`, its effects are committed; after an error none are kept,
@@ -76,35 +83,14 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&mut dyn View) -> Result<T, Error> + Send + 'static,
     {
-        self.with_reader(|reader| work(reader)).await
+        let connection = self.pool.get().await?;
+        with_reader(connection, |reader| work(reader)).await
     }
 
     /// Checks the books of all businesses. Gives a line for each fault.
     pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
-        self.with_reader(|reader| check(reader)).await
-    }
-
-    async fn with_reader<T, F>(&self, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
-    {
-        let connection = self.pool.get().await?;
-        let runtime = Handle::current();
-        let task = tokio::task::spawn_blocking(move || {
-            let link = Link::new(&connection, &runtime);
-            link.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-            let result = work(&mut Reader(link));
-            // Nothing was written; this only ends the snapshot.
-            let ended = link.run("ROLLBACK");
-            let value = result?;
-            ended?;
-            Ok(value)
-        });
-        match task.await {
-            Ok(result) => result,
-            Err(error) => Err(Error::Panicked(error.to_string())),
-        }
+        let connection = self.pool.unhurried().await?;
+        with_reader(Box::new(connection), |reader| check(reader)).await
     }
 
     /// Copies a SQLite store, as [`copy`] says.
@@ -113,7 +99,7 @@ impl Postgres {
         from: PathBuf,
         mut progress: impl FnMut(CopyProgress) + Send + 'static,
     ) -> Result<Copied, CopyError> {
-        let connection = self.pool.get().await.map_err(Error::from)?;
+        let connection = self.pool.unhurried().await.map_err(Error::from)?;
         let runtime = Handle::current();
         let task = tokio::task::spawn_blocking(move || {
             copy::copy(&from, &connection, &runtime, &mut progress)
@@ -127,5 +113,29 @@ impl Postgres {
     /// Finishes what was taken and closes the connections; later requests get [`Error::Closed`].
     pub(super) async fn close(&self) {
         self.writer.close().await;
+    }
+}
+
+/// Runs `work` on a snapshot of what is committed.
+async fn with_reader<C, T, F>(connection: C, work: F) -> Result<T, Error>
+where
+    C: Deref<Target = Connection> + Send + 'static,
+    T: Send + 'static,
+    F: FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
+{
+    let runtime = Handle::current();
+    let task = tokio::task::spawn_blocking(move || {
+        let link = Link::new(&connection, &runtime);
+        link.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        let result = work(&mut Reader(link));
+        // Nothing was written; this only ends the snapshot.
+        let ended = link.run("ROLLBACK");
+        let value = result?;
+        ended?;
+        Ok(value)
+    });
+    match task.await {
+        Ok(result) => result,
+        Err(error) => Err(Error::Panicked(error.to_string())),
     }
 }

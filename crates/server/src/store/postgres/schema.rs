@@ -28,7 +28,7 @@ pub(super) async fn migrate(connection: &mut Connection) -> Result<usize, OpenEr
     connection
         .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
         .await?;
-    let result = runner().run_async(&mut ***connection).await;
+    let result = runner().run_async(&mut **connection).await;
     // Held by the connection, which goes back to the pool.
     connection
         .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])

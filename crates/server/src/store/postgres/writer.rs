@@ -206,7 +206,7 @@ impl Writer {
         let all = u32::try_from(QUEUE).unwrap_or(u32::MAX);
         let _all = self.0.places.acquire_many(all).await;
         self.0.places.close();
-        self.0.pool.close();
+        self.0.pool.close().await;
     }
 }
 

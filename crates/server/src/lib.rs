@@ -81,7 +81,8 @@
 //!   whether the other business exists.
 //!
 //! Tokens that are given carry what they grant, signed (HMAC-SHA256) with a key that is drawn at the start. None is
-//! stored, and all of them end with the server's process: a client that gets 401 asks for a new one.
+//! stored, and all of them end with the server's process: a client that gets 401 asks for a new one. Servers that share a
+//! database in PostgreSQL keep one key there, so each takes the others' tokens, if all are started with the same clients.
 //!
 //! # The rate limit
 //!

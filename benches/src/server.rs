@@ -43,7 +43,7 @@ impl Server {
         let messages = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--token", TOKEN])
-            .args(["--business", BUSINESS, "--db"])
+            .args(["--business", BUSINESS, "--migrate", "--db"])
             .arg(database)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

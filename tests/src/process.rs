@@ -68,6 +68,9 @@ pub fn command(arguments: &[&str]) -> Command {
         "LAYER_BASE_URL",
         "LAYER_TOKEN",
         "LAYER_BUSINESS_ID",
+        "LAYER_DB",
+        "LAYER_DB_PASSWORD",
+        "PGPASSWORD",
         "RUST_LOG",
         "RUST_BACKTRACE",
     ] {

@@ -30,7 +30,7 @@ pub(crate) fn named(db: Option<DatabaseName>) -> anyhow::Result<Database> {
     }
     let url = path.to_str().context("the database's URL isn't Unicode")?;
     let mut postgres = Postgres::from_url(url)
-        .context("the database can't be found by its URL (--db or LAYER_DB)")?;
+        .context("--db (or LAYER_DB) isn't the URL of a database in PostgreSQL")?;
     for variable in ["LAYER_DB_PASSWORD", "PGPASSWORD"] {
         if !postgres.has_password()
             && let Some(password) = given::<Secret>(None, variable, "a password")?

@@ -1,6 +1,7 @@
 //! The program as people meet it: the binary is run, and its output, messages and exit code are compared.
 
 mod ledger;
+mod postgres;
 mod serve;
 mod validate;
 
@@ -33,6 +34,9 @@ fn program(arguments: &[&str]) -> Command {
         "LAYER_TOKEN",
         "LAYER_BUSINESS_ID",
         "LAYER_CLIENT_SECRET",
+        "LAYER_DB",
+        "LAYER_DB_PASSWORD",
+        "PGPASSWORD",
         "RUST_LOG",
         "RUST_BACKTRACE",
     ] {

@@ -201,7 +201,7 @@ pub(crate) enum OpenError {
     Empty,
     #[error(
         "it was written by another release (its schema has version {found}, this release's has {expected}); `serve` and \
-         `import` bring an older one up to date"
+         `import` bring an older file up to date, and `migrate` a database in PostgreSQL"
     )]
     Version { found: i64, expected: i64 },
     #[error("its schema can't be brought up to date")]

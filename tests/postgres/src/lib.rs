@@ -44,20 +44,23 @@ const POLL: Duration = Duration::from_millis(5);
 const USER: &str = "layer";
 
 /// What every server of these tests is told.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 6] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "max_connections=300",
-    // In files of the data folder, so that a server that was killed leaves nothing elsewhere.
-    "dynamic_shared_memory_type=mmap",
     "log_min_messages=warning",
     "log_checkpoints=off",
     "timezone=UTC",
 ];
 
-/// Doesn't wait for the disk. What a killed process had written is kept by the system all the same: only a loss of power
-/// loses something. Pages are still written to the log whole at first, as a kill can tear the writing of one.
-const FAST: &str = "fsync=off";
+/// What it is told besides unless it is measured.
+const FAST: [&str; 2] = [
+    // What a killed process had written is kept by the system all the same: only a loss of power loses something. Pages
+    // are still written to the log whole at first (`full_page_writes`), as a kill can tear the writing of one.
+    "fsync=off",
+    // In files of the data folder, so that a server that was killed leaves nothing elsewhere.
+    "dynamic_shared_memory_type=mmap",
+];
 
 /// What a server says that finds its port taken.
 const PORT_TAKEN: &str = "Address already in use";
@@ -117,7 +120,7 @@ impl Cluster {
     /// If there is no PostgreSQL, or it doesn't start.
     #[must_use]
     pub fn start() -> Cluster {
-        Cluster::with(&[FAST])
+        Cluster::with(&FAST)
     }
 
     /// A cluster that waits for the disk, as one in earnest does: for measurements.
@@ -137,7 +140,9 @@ impl Cluster {
     /// As [`Cluster::start`] does.
     #[must_use]
     pub fn with_socket() -> Cluster {
-        Cluster::with(&[FAST, "unix_socket_directories=."])
+        let mut settings = FAST.to_vec();
+        settings.push("unix_socket_directories=.");
+        Cluster::with(&settings)
     }
 
     fn with(settings: &[&str]) -> Cluster {

@@ -1,7 +1,8 @@
 //! What tests rely on when they start a PostgreSQL.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -103,7 +104,7 @@ async fn nobody_gets_in_without_the_password_which_is_never_shown() {
 #[test]
 fn what_fails_tells_why() {
     let database = shared().database();
-    let failed = std::panic::catch_unwind(|| database.sql("SELECT 1 FROM nothing"));
+    let failed = catch_unwind(|| database.sql("SELECT 1 FROM nothing"));
     let message = *failed.unwrap_err().downcast::<String>().unwrap();
     assert!(
         message.contains("SELECT 1 FROM nothing")
@@ -156,6 +157,31 @@ async fn a_killed_server_keeps_what_is_committed_and_nothing_else() {
         let kept = database.sql("SELECT count(*), min(n), max(n) FROM t");
         assert_eq!(kept, format!("{round}|1|{round}"));
     }
+}
+
+#[test]
+fn a_port_that_somebody_else_has_for_a_while_is_waited_for() {
+    let cluster = Cluster::start();
+    cluster.stop();
+    let somebody = TcpListener::bind(cluster.address()).unwrap();
+    thread::scope(|scope| {
+        let started = scope.spawn(|| cluster.start_again());
+        thread::sleep(WATCHED);
+        assert!(!started.is_finished());
+        drop(somebody);
+    });
+    assert_eq!(cluster.sql("postgres", "SELECT 1"), "1");
+}
+
+#[test]
+fn a_server_that_does_not_start_shows_its_log() {
+    let cluster = Cluster::start();
+    let settings = PathBuf::from(cluster.sql("postgres", "SHOW config_file"));
+    cluster.stop();
+    std::fs::write(settings, "no_such_setting = 1\n").unwrap();
+    let failed = catch_unwind(AssertUnwindSafe(|| cluster.start_again())).unwrap_err();
+    let message = *failed.downcast::<String>().unwrap();
+    assert!(message.contains("no_such_setting"), "{message}");
 }
 
 /// A process of its own that has a cluster.

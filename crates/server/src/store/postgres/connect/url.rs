@@ -172,8 +172,8 @@ impl Postgres {
         self
     }
 
-    /// Sets how long it may take to connect to a host, from the first packet until statements can be sent. 5 seconds
-    /// unless set here or as `connect_timeout` in the URL.
+    /// Sets how long it may take to connect to an address of a host, from the first packet until statements can be sent. 5
+    /// seconds unless set here or as `connect_timeout` in the URL.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Postgres {
         self.connect_timeout = time;

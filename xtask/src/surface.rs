@@ -11,7 +11,7 @@
 //!
 //! Left out are impls that follow from others (blanket ones) and from fields (`Send` and its like), and the functions of
 //! an impl of a trait, which are the trait's. Features beyond the default ones are left out, too: all they add is the
-//! JSON Schemas of the types and other ways to TLS.
+//! JSON Schemas of the types and other ways to TLS. PostgreSQL, which the program turns on for the server, is in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

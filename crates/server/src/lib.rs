@@ -142,6 +142,12 @@
 //!
 //! [`check_books`] works all of it out anew and tells what differs.
 //!
+//! # Features
+//!
+//! `postgres`, off unless asked for, keeps payments in PostgreSQL, too (`Database::Postgres`): a `Postgres` is made of a
+//! URL, `migrate` lays out its tables, and any number of servers share them. It brings a client of PostgreSQL, a pool of its
+//! connections, and TLS.
+//!
 //! # What the public API can't create
 //!
 //! Businesses have to be there before anything is recorded in them ([`Config::business`], [`Fixtures`] or

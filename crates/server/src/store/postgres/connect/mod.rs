@@ -16,6 +16,7 @@ mod url;
 use std::error::Error as _;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -245,22 +246,59 @@ impl Manager {
     async fn connect(&self, timeouts: Timeouts) -> Result<Connection, Failures> {
         let mut failures = Vec::new();
         for target in &self.targets {
+            let finding = target.addresses();
+            let found = tokio::time::timeout(self.connect_timeout, finding).await;
+            let addresses = found.unwrap_or_else(|_| Err(self.unanswered()));
+            let tried = match addresses {
+                Ok(addresses) => self.connect_to(target, &addresses, timeouts).await,
+                Err(failure) => Err(vec![(target.host.to_string(), failure)]),
+            };
+            match tried {
+                Ok(connection) => return Ok(connection),
+                Err(more) => failures.extend(more),
+            }
+        }
+        Err(Failures(failures))
+    }
+
+    /// Connects to the first of a host's addresses that answers. Each has its time, or one that swallows everything would
+    /// take that of the others.
+    async fn connect_to(
+        &self,
+        target: &Target,
+        addresses: &[Option<IpAddr>],
+        timeouts: Timeouts,
+    ) -> Result<Connection, Vec<(String, Failure)>> {
+        let mut failures = Vec::new();
+        for address in addresses {
             let connecting = async {
-                let connection = target.connect().await?;
+                let connection = target.connect(*address).await?;
                 connection.batch_execute(&timeouts.sql()).await?;
                 Ok(connection)
             };
             let failure = match tokio::time::timeout(self.connect_timeout, connecting).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => Failure::new(&error, target),
-                Err(_) => Failure::passing(format!(
-                    "no answer within {} s; check host and port, and what is between",
-                    self.connect_timeout.as_secs_f32()
-                )),
+                Err(_) => self.unanswered(),
             };
-            failures.push((target.host.to_string(), failure));
+            let is_answer = failure.code.is_some();
+            let name = match address {
+                Some(address) if addresses.len() > 1 => format!("{} ({address})", target.host),
+                _ => target.host.to_string(),
+            };
+            failures.push((name, failure));
+            if is_answer {
+                break;
+            }
         }
-        Err(Failures(failures))
+        Err(failures)
+    }
+
+    fn unanswered(&self) -> Failure {
+        Failure::passing(format!(
+            "no answer within {} s; check host and port, and what is between",
+            self.connect_timeout.as_secs_f32()
+        ))
     }
 }
 
@@ -273,18 +311,36 @@ impl fmt::Debug for Manager {
 }
 
 impl Target {
-    async fn connect(&self) -> Result<Connection, tokio_postgres::Error> {
+    /// Where the host is, in the order in which the system tells it; a socket has no address.
+    async fn addresses(&self) -> Result<Vec<Option<IpAddr>>, Failure> {
+        if self.host.is_socket() {
+            return Ok(vec![None]);
+        }
+        let found = tokio::net::lookup_host((self.host.name.as_str(), self.host.port)).await;
+        let found = found.map_err(|error| {
+            Failure::passing(format!(
+                "it can't be found ({error}); check the host's name"
+            ))
+        })?;
+        Ok(found.map(|address| Some(address.ip())).collect())
+    }
+
+    async fn connect(&self, address: Option<IpAddr>) -> Result<Connection, tokio_postgres::Error> {
+        let mut config = self.config.clone();
+        if let Some(address) = address {
+            config.hostaddr(address);
+        }
         match &self.tls {
-            Some(tls) => self.open(tls.clone()).await,
-            None => self.open(NoTls).await,
+            Some(tls) => self.open(&config, tls.clone()).await,
+            None => self.open(&config, NoTls).await,
         }
     }
 
-    async fn open<T>(&self, tls: T) -> Result<Connection, tokio_postgres::Error>
+    async fn open<T>(&self, config: &Config, tls: T) -> Result<Connection, tokio_postgres::Error>
     where
         T: MakeTlsConnect<Socket, Stream: Send + 'static>,
     {
-        let (client, connection) = self.config.connect(tls).await?;
+        let (client, connection) = config.connect(tls).await?;
         let host = self.host.to_string();
         let open = self.open.subscribe();
         tokio::spawn(async move {
@@ -493,7 +549,6 @@ fn of_network(error: &io::Error, target: &Target) -> String {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
             return BROKE_OFF.to_owned();
         }
-        _ if error.raw_os_error().is_none() => "check the host's name",
         _ => "check host and port, and what is between",
     };
     format!("{error}; {advice}")

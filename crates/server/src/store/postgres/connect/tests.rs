@@ -442,6 +442,33 @@ async fn a_server_that_is_not_there_is_told_with_what_to_do() {
     drop(pool(&url).get().await.unwrap());
 }
 
+// Only there a machine has more than one address of its own without being told so.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_address_that_swallows_everything_leaves_the_others_their_time() {
+    let database = shared().database();
+    let postgres = Postgres::from_url(&database.url()).unwrap();
+    let manager = Manager::new(&postgres.connect_timeout(Duration::from_millis(500))).unwrap();
+    let target = &manager.targets[0];
+    // It listens at the same port of another address of this machine, as the second of a name's addresses may.
+    let quiet = Ipv4Addr::new(127, 0, 0, 2);
+    let _silent = TcpListener::bind((quiet, shared().address().port()))
+        .await
+        .unwrap();
+    let here = Ipv4Addr::LOCALHOST;
+    let addresses = [Some(quiet.into()), Some(here.into())];
+    let connected = manager.connect_to(target, &addresses, Timeouts::default());
+    drop(connected.await.unwrap());
+    let addresses = [Some(quiet.into()), Some(quiet.into())];
+    let failures = manager.connect_to(target, &addresses, Timeouts::default());
+    let failures = Failures(failures.await.unwrap_err()).to_string();
+    assert!(
+        failures.contains("(127.0.0.2): no answer within 0.5 s")
+            && failures.contains("; 127.0.0.1:"),
+        "{failures}"
+    );
+}
+
 #[tokio::test]
 async fn a_connection_has_its_settings_from_its_start() {
     let database = shared().database();

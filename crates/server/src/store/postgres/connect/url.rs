@@ -53,6 +53,12 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// `localhost` and loopback addresses where no `sslrootcert` is given. Sockets are never encrypted.
 ///
 /// A server's own certificate in `sslrootcert` is trusted, too, if it signed itself.
+///
+/// # Poolers
+///
+/// A server has a pool of its own, so there need be none in between. One that gives each client a connection for as long
+/// as it wants, such as PgBouncer with `pool_mode = session`, does no harm. One that gives another for each transaction
+/// does: the timeouts, which are set once on each connection, and prepared statements would be somebody else's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Postgres {
     /// What is the same for all hosts.
@@ -166,8 +172,8 @@ impl Postgres {
         self
     }
 
-    /// Sets how long it may take to connect to a host, from the first packet until statements can be sent. 5 seconds
-    /// unless set here or as `connect_timeout` in the URL.
+    /// Sets how long it may take to connect to an address of a host, from the first packet until statements can be sent. 5
+    /// seconds unless set here or as `connect_timeout` in the URL.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Postgres {
         self.connect_timeout = time;

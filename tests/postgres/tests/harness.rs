@@ -89,7 +89,6 @@ async fn nobody_gets_in_without_the_password_which_is_never_shown() {
     let database = shared().database();
     let url = database.url();
     let password = url.split([':', '@']).nth(2).unwrap();
-    assert_eq!(password.len(), 32, "it is long enough to be no guess");
     let wrong = url.replace(password, "wrong");
     let error = try_connect(&wrong).await.err().unwrap();
     assert_eq!(

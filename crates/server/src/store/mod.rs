@@ -252,6 +252,10 @@ pub(crate) enum Error {
     #[cfg(feature = "postgres")]
     #[error("there is no connection to the database")]
     Pool(#[from] postgres::GetError),
+    /// The connection is there, and no answer comes.
+    #[cfg(feature = "postgres")]
+    #[error("the database doesn't answer")]
+    Silent,
     /// The transaction that the request was part of was lost, so nothing of it was kept.
     #[cfg(feature = "postgres")]
     #[error("the transaction was lost")]
@@ -284,7 +288,7 @@ impl Error {
             Error::RolledBack(error) => error.as_ref(),
             Error::Readers(_) | Error::Closed => return true,
             #[cfg(feature = "postgres")]
-            Error::Pool(_) | Error::Unknown(_) => return true,
+            Error::Pool(_) | Error::Silent | Error::Unknown(_) => return true,
             #[cfg(feature = "postgres")]
             Error::Postgres(error) => return postgres::is_passing(error),
             #[cfg(feature = "postgres")]

@@ -88,14 +88,15 @@ impl Postgres {
         let connection = self.pool.get().await?;
         let runtime = Handle::current();
         let task = tokio::task::spawn_blocking(move || {
-            let link = Link::new(&connection, &runtime);
-            link.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-            let result = work(&mut Reader(link));
-            // Nothing was written; this only ends the snapshot.
-            let ended = link.run("ROLLBACK");
-            let value = result?;
-            ended?;
-            Ok(value)
+            connect::on(connection, |connection| {
+                let link = Link::new(connection, &runtime);
+                let result = link
+                    .run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .and_then(|()| work(&mut Reader(link)));
+                // Nothing was written; this only ends the snapshot.
+                let is_good = link.end(&result);
+                (result, is_good)
+            })
         });
         match task.await {
             Ok(result) => result,

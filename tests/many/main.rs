@@ -9,6 +9,8 @@
 //!
 //! `LAYER_TEST_SEED` repeats the choices of a run (not its timing), `LAYER_MANY_REQUESTS` makes a longer one.
 
+mod closing;
+mod firsts;
 mod history;
 mod payment;
 mod servers;

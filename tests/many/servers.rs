@@ -118,7 +118,8 @@ impl Servers {
             end_of(&served.said())
         );
         let mut tally = self.tally.lock().expect("counting doesn't panic");
-        let below = path.split(['?', '/']).next_back().unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let below = path.rsplit('/').next().unwrap_or_default();
         let kind = if below.len() == 36 { "{id}" } else { below };
         *tally
             .entry((server, format!("{method} {kind} {status}")))

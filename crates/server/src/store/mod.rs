@@ -259,6 +259,10 @@ pub(crate) enum Error {
     #[cfg(feature = "postgres")]
     #[error("there is no connection to the database")]
     Pool(#[from] postgres::GetError),
+    /// The connection is there, and no answer comes.
+    #[cfg(feature = "postgres")]
+    #[error("the database doesn't answer")]
+    Silent,
     /// The transaction that the request was part of was lost, so nothing of it was kept.
     #[cfg(feature = "postgres")]
     #[error("the transaction was lost")]
@@ -313,7 +317,7 @@ impl Error {
             #[cfg(feature = "postgres")]
             Error::Pool(error) => return error.is_passing(),
             #[cfg(feature = "postgres")]
-            Error::Unknown(_) => return true,
+            Error::Silent | Error::Unknown(_) => return true,
             #[cfg(feature = "postgres")]
             Error::Postgres(error) => return postgres::is_passing(error),
             #[cfg(feature = "postgres")]

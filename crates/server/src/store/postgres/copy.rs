@@ -198,7 +198,7 @@ pub(super) fn copy(
     let mut steps = Steps::of(&source, progress)?;
     steps.begin(CopyStep::CheckSource);
     expect_no_faults(check(&mut &source)?, CopyError::Source)?;
-    let link = Link::new(connection, runtime);
+    let link = Link::new(connection, runtime, None);
     link.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
     let copied = copy_within(&source, connection, runtime, &mut steps);
     match copied {
@@ -220,7 +220,7 @@ fn copy_within(
     runtime: &Handle,
     steps: &mut Steps<'_>,
 ) -> Result<Copied, CopyError> {
-    let link = Link::new(connection, runtime);
+    let link = Link::new(connection, runtime, None);
     link.query("SELECT is_only FROM store FOR UPDATE", &[])?;
     if link
         .query_opt("SELECT id FROM businesses LIMIT 1", &[])?

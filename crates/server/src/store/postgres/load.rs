@@ -2,6 +2,7 @@
 
 use std::future::{Future as _, poll_fn};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::super::Error;
 use super::super::columns::{AccountColumns, from_json, named};
 use super::books::TagRow;
-use super::connect::Connection;
+use super::connect::{Connection, IsGood};
 use super::names::{untext, whole};
 use crate::domain::books::Kept;
 use crate::domain::ledger::{Draft, EntryType, Line, Side};
@@ -30,19 +31,27 @@ pub(super) type Values<'v> = [&'v (dyn ToSql + Sync)];
 pub(super) struct Link<'c> {
     connection: &'c Connection,
     runtime: &'c Handle,
+    /// How long an answer may take.
+    patience: Option<Duration>,
 }
 
 impl<'c> Link<'c> {
-    pub(super) fn new(connection: &'c Connection, runtime: &'c Handle) -> Link<'c> {
+    /// With `patience` an answer that takes longer ends in [`Error::Silent`].
+    pub(super) fn new(
+        connection: &'c Connection,
+        runtime: &'c Handle,
+        patience: Option<Duration>,
+    ) -> Link<'c> {
         Link {
             connection,
             runtime,
+            patience,
         }
     }
 
     /// The rows of a query, whose text stays prepared on the connection.
     pub(super) fn query(&self, sql: &str, values: &Values<'_>) -> Result<Vec<Row>, Error> {
-        self.runtime.block_on(query(self.connection, sql, values))
+        self.wait(query(self.connection, sql, values))
     }
 
     /// The only row of a query, if there is one.
@@ -55,7 +64,7 @@ impl<'c> Link<'c> {
         &self,
         queries: &[(&str, &Values<'_>)],
     ) -> Result<Vec<Vec<Row>>, Error> {
-        self.runtime.block_on(async {
+        self.wait(async {
             // All are prepared before the first is sent: one that isn't yet would be sent after those that are.
             let prepared = queries
                 .iter()
@@ -79,7 +88,7 @@ impl<'c> Link<'c> {
 
     /// How many rows a statement changed.
     pub(super) fn execute(&self, sql: &str, values: &Values<'_>) -> Result<u64, Error> {
-        self.runtime.block_on(async {
+        self.wait(async {
             let statement = self.connection.prepare_cached(sql).await?;
             Ok(self.connection.execute(&statement, values).await?)
         })
@@ -92,7 +101,7 @@ impl<'c> Link<'c> {
         sql: &str,
         values: &Values<'_>,
     ) -> Result<Option<Row>, Error> {
-        self.runtime.block_on(async {
+        self.wait(async {
             let statement = self.connection.prepare_cached(sql).await?;
             let (begun, rows) = futures_util::future::join(
                 self.connection.batch_execute(begin),
@@ -106,7 +115,33 @@ impl<'c> Link<'c> {
 
     /// Runs statements without values.
     pub(super) fn run(&self, sql: &str) -> Result<(), Error> {
-        Ok(self.runtime.block_on(self.connection.batch_execute(sql))?)
+        self.wait(async { Ok(self.connection.batch_execute(sql).await?) })
+    }
+
+    /// Takes back the transaction that is open, if one is, after what came of it. Whether the connection is good for
+    /// others then: one on which that fails is lost, or still busy with what wasn't answered.
+    pub(super) fn end<T>(&self, result: &Result<T, Error>) -> IsGood {
+        if matches!(result, Err(Error::Silent)) {
+            return IsGood(false);
+        }
+        let ended = self.run("ROLLBACK").inspect_err(|error| {
+            tracing::debug!(
+                error = error as &dyn std::error::Error,
+                "a transaction can't be rolled back"
+            );
+        });
+        IsGood(ended.is_ok())
+    }
+
+    /// Waits for an answer, but not for ever: a database that is gone without a word sends none.
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match self.patience {
+            None => self.runtime.block_on(answer),
+            Some(patience) => {
+                let answer = async { tokio::time::timeout(patience, answer).await };
+                self.runtime.block_on(answer).unwrap_or(Err(Error::Silent))
+            }
+        }
     }
 }
 

@@ -14,12 +14,11 @@ mod save;
 mod schema;
 mod writer;
 
-use std::ops::Deref;
 use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
-use self::connect::{Connection, Pool};
+use self::connect::Pool;
 pub(crate) use self::connect::{GetError, SetupError};
 pub use self::copy::{Copied, CopyProgress, CopyStep};
 use self::load::Link;
@@ -101,13 +100,35 @@ impl Postgres {
         F: FnOnce(&mut dyn View) -> Result<T, Error> + Send + 'static,
     {
         let connection = self.pool.get().await?;
-        with_reader(connection, |reader| work(reader)).await
+        let (runtime, patience) = (Handle::current(), self.pool.patience());
+        let task = tokio::task::spawn_blocking(move || {
+            connect::on(connection, |connection| {
+                let link = Link::new(connection, &runtime, patience);
+                let result = snapshot(link, |reader| work(reader));
+                // Nothing was written; this only ends the snapshot.
+                let is_good = link.end(&result);
+                (result, is_good)
+            })
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Panicked(error.to_string())),
+        }
     }
 
     /// Checks the books of all businesses. Gives a line for each fault.
     pub(super) async fn check(&self) -> Result<Vec<String>, Error> {
         let connection = self.pool.unhurried().await?;
-        with_reader(Box::new(connection), |reader| check(reader)).await
+        let runtime = Handle::current();
+        let task = tokio::task::spawn_blocking(move || {
+            snapshot(Link::new(&connection, &runtime, None), |reader| {
+                check(reader)
+            })
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Panicked(error.to_string())),
+        }
     }
 
     /// Copies a SQLite store, as [`copy`] says.
@@ -133,26 +154,11 @@ impl Postgres {
     }
 }
 
-/// Runs `work` on a snapshot of what is committed.
-async fn with_reader<C, T, F>(connection: C, work: F) -> Result<T, Error>
-where
-    C: Deref<Target = Connection> + Send + 'static,
-    T: Send + 'static,
-    F: FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
-{
-    let runtime = Handle::current();
-    let task = tokio::task::spawn_blocking(move || {
-        let link = Link::new(&connection, &runtime);
-        link.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        let result = work(&mut Reader(link));
-        // Nothing was written; this only ends the snapshot.
-        let ended = link.run("ROLLBACK");
-        let value = result?;
-        ended?;
-        Ok(value)
-    });
-    match task.await {
-        Ok(result) => result,
-        Err(error) => Err(Error::Panicked(error.to_string())),
-    }
+/// Runs `work` in a transaction that sees one snapshot of what is committed, and leaves it open.
+fn snapshot<T>(
+    link: Link<'_>,
+    work: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    link.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+    work(&mut Reader(link))
 }

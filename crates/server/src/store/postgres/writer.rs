@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use super::super::{Error, Policy, Scope, Unit, Wants, panic_text};
 use super::books::{Header, PostgresBooks, State};
-use super::connect::{Connection, Pool};
+use super::connect::{self, IsGood, Pool};
 use super::load::{Link, get};
 use super::names::{Name, text};
 use super::{read, save};
@@ -48,6 +48,8 @@ const BATCH: usize = 256;
 const REMEMBERED: usize = 64;
 /// How often a transaction is run that was lost before it was committed.
 const ATTEMPTS: u32 = 4;
+/// How long the database is asked what became of a transaction.
+const FINDING_OUT: Duration = Duration::from_secs(6);
 
 /// The way to the transactions.
 #[derive(Clone, Debug)]
@@ -118,7 +120,7 @@ where
             .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
         let ran = match result {
             Ok(_) => Ran::Well,
-            Err(error @ Error::Postgres(_)) => return Ran::Lost(error),
+            Err(error @ (Error::Postgres(_) | Error::Silent)) => return Ran::Lost(error),
             Err(_) => Ran::Refused,
         };
         self.result = Some(result);
@@ -255,18 +257,22 @@ impl Inner {
             };
             let inner = Arc::clone(&self);
             let work = move || {
-                let mut transaction = Transaction {
-                    inner: &inner,
-                    connection: &connection,
-                    xid: None,
-                    is_committing: false,
-                };
-                let result = transaction.run(business, of_store, &mut batch);
-                let (xid, is_committing) = (transaction.xid.take(), transaction.is_committing);
-                if result.is_err() {
-                    transaction.abandon();
-                }
-                (batch, result, xid, is_committing)
+                connect::on(connection, |connection| {
+                    let link = Link::new(connection, &inner.runtime, inner.pool.patience());
+                    let mut transaction = Transaction {
+                        inner: &inner,
+                        link,
+                        xid: None,
+                        is_committing: false,
+                    };
+                    let result = transaction.run(business, of_store, &mut batch);
+                    let is_good = match &result {
+                        Ok(()) => IsGood(true),
+                        Err(_) => link.end(&result),
+                    };
+                    let (xid, is_committing) = (transaction.xid, transaction.is_committing);
+                    ((batch, result, xid, is_committing), is_good)
+                })
             };
             // The work catches the panics of requests; one of its own loses the requests, which are told so.
             let Ok((returned, result, xid, is_committing)) =
@@ -315,9 +321,15 @@ impl Inner {
         let Some(xid) = xid else {
             return Outcome::Unknown;
         };
+        let found = tokio::time::timeout(FINDING_OUT, self.ask_until_told(&xid)).await;
+        found.unwrap_or(Outcome::Unknown)
+    }
+
+    async fn ask_until_told(&self, xid: &str) -> Outcome {
         // The server notices after us that the connection is gone; until then the transaction is in progress.
-        for attempt in 1..=ATTEMPTS * 2 {
-            match self.status(&xid).await {
+        let mut attempt = 1;
+        loop {
+            match self.status(xid).await {
                 Ok(Some(status)) if status == "committed" => return Outcome::Committed,
                 Ok(Some(status)) if status == "aborted" => return Outcome::Lost,
                 Ok(_) => {}
@@ -327,8 +339,8 @@ impl Inner {
                 ),
             }
             tokio::time::sleep(pause(attempt)).await;
+            attempt += 1;
         }
-        Outcome::Unknown
     }
 
     async fn status(&self, xid: &str) -> Result<Option<String>, Error> {
@@ -424,7 +436,7 @@ pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
 
 struct Transaction<'a> {
     inner: &'a Inner,
-    connection: &'a Connection,
+    link: Link<'a>,
     /// The transaction's id, by which the database knows what became of it.
     xid: Option<String>,
     /// Whether COMMIT was sent.
@@ -438,7 +450,7 @@ impl Transaction<'_> {
         of_store: bool,
         batch: &mut [Waiting],
     ) -> Result<(), Error> {
-        let link = Link::new(self.connection, &self.inner.runtime);
+        let link = self.link;
         let xid = if self.inner.knows_transactions {
             "SELECT pg_current_xact_id()::text"
         } else {
@@ -469,7 +481,7 @@ impl Transaction<'_> {
         for waiting in batch {
             match waiting.job.run(&mut unit) {
                 Ran::Well => unit.states.values_mut().flatten().for_each(State::keep),
-                Ran::Refused if is_alone => return self.roll_back(link),
+                Ran::Refused if is_alone => return link.run("ROLLBACK"),
                 Ran::Refused => unit
                     .states
                     .values_mut()
@@ -497,22 +509,6 @@ impl Transaction<'_> {
             }
         }
         Ok(())
-    }
-
-    fn roll_back(&self, link: Link<'_>) -> Result<(), Error> {
-        link.run("ROLLBACK")
-    }
-
-    /// Takes back what there is, so that the connection can serve others; one on which that fails is broken anyway, and
-    /// the pool finds out.
-    fn abandon(&self) {
-        let link = Link::new(self.connection, &self.inner.runtime);
-        if let Err(error) = link.run("ROLLBACK") {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "a lost transaction can't be rolled back"
-            );
-        }
     }
 }
 

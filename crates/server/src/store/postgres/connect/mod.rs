@@ -17,6 +17,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -134,6 +135,18 @@ impl Pool {
         }
         let client = self.0.manager().connect(Timeouts::default()).await?;
         Ok(client)
+    }
+
+    /// How long an answer may take on a connection of the pool, the way there and back included: what the database may take
+    /// for a statement, and as long as it takes to connect. One that takes longer doesn't come, as the database would have
+    /// given up by itself. `None` where statements may take for ever.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let Manager {
+            timeouts,
+            connect_timeout,
+            ..
+        } = self.0.manager();
+        (!timeouts.statement.is_zero()).then(|| timeouts.statement + *connect_timeout)
     }
 
     /// Closes all connections, those in use when they come back, and waits a moment until the servers are told.
@@ -398,6 +411,26 @@ impl managed::Manager for Manager {
         }
     }
 }
+
+/// Runs something on a connection, and is told with its result whether the connection is good for others. If it isn't,
+/// or the work panics, the connection is closed: an answer may be outstanding on it, or a transaction open.
+pub(super) fn on<T>(connection: Pooled, work: impl FnOnce(&Connection) -> (T, IsGood)) -> T {
+    match catch_unwind(AssertUnwindSafe(|| work(&connection))) {
+        Ok((value, IsGood(true))) => value,
+        Ok((value, IsGood(false))) => {
+            drop(Pooled::take(connection));
+            value
+        }
+        Err(panic) => {
+            drop(Pooled::take(connection));
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// Whether a connection is out of all transactions, with nothing outstanding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IsGood(pub(super) bool);
 
 impl GetError {
     /// Whether there may be a connection a little later.

@@ -1,116 +1,266 @@
-//! What was acknowledged survives `kill -9`, whenever it comes.
+//! What was acknowledged survives `kill -9`, whenever it comes and whomever it meets.
 //!
 //! Several clients record, record in bulk and update payments, each its own, as fast as they are answered. At a random
-//! moment the server is killed. It is started again on the same file, and then each payment has to be there once and
-//! as the last reply showed it. Of a request that wasn't answered, all or nothing may have been done.
+//! moment the server is killed, or PostgreSQL under it. It is started again on the same database, and then each payment
+//! has to be there once and as the last reply showed it. Of a request that wasn't answered, all or nothing may have been
+//! done.
 //!
 //! The kernel keeps what a killed process wrote, so this shows that the server answers only after its writes and that
-//! SQLite's log brings the file into order. That the writes are on disk by then is `synchronous=FULL`'s part, which
-//! only a loss of power could test.
+//! the log of SQLite or PostgreSQL brings the database into order. That the writes are on disk by then is the part of
+//! `synchronous=FULL` and `fsync`, which only a loss of power could test.
 //!
 //! `LAYER_TEST_SEED` repeats the choices of a run (not its timing), `LAYER_CRASH_ROUNDS` makes a longer one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use layer_payments_test_postgres::Cluster;
 use layer_payments_tests::books;
+use layer_payments_tests::engine::{Database, Engine};
 use layer_payments_tests::process::{Served, TOKEN};
 use layer_payments_tests::random::{Random, seed, setting};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 const CLIENTS: u64 = 6;
-/// A server is killed once it has answered up to this many requests, ...
+/// Something is killed once the server has answered up to this many requests, ...
 const MOST_ANSWERS: u64 = 60;
 /// ... and then up to this many microseconds later. So a slow machine makes the test slow, and no weaker.
 const LONGEST_WAIT: u64 = 20_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_kills() {
-    let seed = seed(0xc0ffee);
-    let rounds = setting("LAYER_CRASH_ROUNDS", 50);
-    println!("seed {seed}, {rounds} rounds");
-    let started = Instant::now();
-    let scratch = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = |round: u64| scratch.path().join(format!("payments-{round}.db"));
-    let mut database = file(0);
-    let mut chance = Random::of(seed, 1_000);
-    let mut clients: Vec<Client> = (0..CLIENTS)
-        .map(|number| Client::new(seed, number))
-        .collect();
-    let mut total = Tally::default();
-    let mut server = Served::start(&database);
-    let mut kept = 0;
-    for round in 0..rounds {
+async fn what_was_acknowledged_survives_kills_on_sqlite() {
+    kills_of_the_server(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_kills_on_postgres() {
+    kills_of_the_server(Engine::Postgres).await;
+}
+
+async fn kills_of_the_server(engine: Engine) {
+    let mut run = Run::new(50, &format!("kills of the server on {engine:?}"));
+    let mut place = engine.place();
+    let mut server = Served::start(&place.database());
+    for round in 0..run.rounds {
         if round % 10 == 9 {
-            // A new file now and then: a larger one is killed no better, and takes longer to look through.
-            database = file(round);
-            server = Served::start(&database);
-            for client in &mut clients {
-                kept += std::mem::take(&mut client.payments).len();
-            }
+            // A new database now and then: a larger one is killed no better, and takes longer to look through.
+            drop(server);
+            place = engine.place();
+            server = Served::start(&place.database());
+            run.begin_anew();
         }
-        let answers = chance.below(MOST_ANSWERS);
-        let moment = Duration::from_micros(chance.below(LONGEST_WAIT));
+        let load = run.load(&server, round).await;
+        let said = server.kill();
+        assert!(!said.contains("ERROR"), "round {round}: {said}");
+        run.end(load).await;
+        assert!(
+            run.clients.iter().all(|client| client.unavailable == 0),
+            "round {round}: a request was answered with 503: {said}"
+        );
+        if run.chance.once_in(4) {
+            // Killed while it brings the database into order, too.
+            let recovering = Served::start(&place.database());
+            tokio::time::sleep(Duration::from_micros(run.chance.below(5_000))).await;
+            recovering.kill();
+        }
+        place.wait_until_unused();
+        server = Served::start(&place.database());
+        run.verify(&server, &place.database(), round).await;
+    }
+    run.report();
+}
+
+/// Here the server lives on, and works again as soon as its database does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_kills_of_postgres() {
+    let mut run = Run::new(15, "kills of PostgreSQL");
+    let cluster = Cluster::start();
+    let mut owned = cluster.database();
+    let mut database = Database::Postgres(owned.url());
+    let mut server = Served::start(&database);
+    for round in 0..run.rounds {
+        if round % 10 == 9 {
+            drop(server);
+            owned = cluster.database();
+            database = Database::Postgres(owned.url());
+            server = Served::start(&database);
+            run.begin_anew();
+        }
+        let load = run.load(&server, round).await;
+        cluster.kill();
+        load.stop.store(true, Ordering::Relaxed);
+        // At times it is back before the server has given up.
+        tokio::time::sleep(Duration::from_millis(run.chance.below(1_000))).await;
+        cluster.start_again();
+        run.end(load).await;
+        for client in &run.clients {
+            assert_eq!(
+                client.unanswered.is_empty(),
+                client.unavailable == 0,
+                "round {round}: a request wasn't answered at all: {}",
+                server.said()
+            );
+        }
+        run.verify(&server, &database, round).await;
+    }
+    run.report();
+    drop(server);
+}
+
+/// A run of many kills.
+struct Run {
+    what: String,
+    seed: u64,
+    rounds: u64,
+    started: Instant,
+    chance: Random,
+    clients: Vec<Client>,
+    total: Tally,
+    kept: usize,
+    /// After how many answers, and how much later, the kill of this round came.
+    moment: (u64, Duration),
+}
+
+/// Clients that are sending.
+struct Load {
+    running: Vec<JoinHandle<Client>>,
+    /// Tells them to send nothing more.
+    stop: Arc<AtomicBool>,
+}
+
+impl Run {
+    fn new(rounds: u64, what: &str) -> Run {
+        let seed = seed(0xc0ffee);
+        let rounds = setting("LAYER_CRASH_ROUNDS", rounds);
+        println!("{what}: seed {seed}, {rounds} rounds");
+        Run {
+            what: what.to_owned(),
+            seed,
+            rounds,
+            started: Instant::now(),
+            chance: Random::of(seed, 1_000),
+            clients: (0..CLIENTS)
+                .map(|number| Client::new(seed, number))
+                .collect(),
+            total: Tally::default(),
+            kept: 0,
+            moment: (0, Duration::ZERO),
+        }
+    }
+
+    /// Forgets what there is, as the database is another one from now on.
+    fn begin_anew(&mut self) {
+        for client in &mut self.clients {
+            self.kept += std::mem::take(&mut client.payments).len();
+        }
+    }
+
+    /// Lets the clients send, until the moment of the kill.
+    async fn load(&mut self, server: &Served, round: u64) -> Load {
+        let answers = self.chance.below(MOST_ANSWERS);
+        let moment = Duration::from_micros(self.chance.below(LONGEST_WAIT));
+        self.moment = (answers, moment);
         let url = server.payments_url();
         let answered = Arc::new(AtomicU64::new(0));
-        let running: Vec<_> = clients
+        let stop = Arc::new(AtomicBool::new(false));
+        let running: Vec<_> = std::mem::take(&mut self.clients)
             .into_iter()
-            .map(|client| tokio::spawn(client.run(url.clone(), Arc::clone(&answered))))
+            .map(|client| {
+                tokio::spawn(client.run(url.clone(), Arc::clone(&answered), Arc::clone(&stop)))
+            })
             .collect();
         while answered.load(Ordering::Relaxed) < answers {
             assert!(
                 !running.iter().any(JoinHandle::is_finished),
-                "round {round}: a client ended while the server runs"
+                "round {round}: a client ended while the server runs: {}",
+                server.said()
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tokio::time::sleep(moment).await;
-        let said = server.kill();
-        assert!(!said.contains("ERROR"), "round {round}: {said}");
-        clients = Vec::new();
-        for client in running {
-            clients.push(client.await.expect("a client found a fault; see above"));
-        }
-        if chance.once_in(4) {
-            // Killed while it brings the file into order, too.
-            let recovering = Served::start(&database);
-            tokio::time::sleep(Duration::from_micros(chance.below(5_000))).await;
-            recovering.kill();
-        }
-        server = Served::start(&database);
-        verify(&server, &database, &mut clients, &mut total)
-            .await
-            .unwrap_or_else(|fault| {
-                panic!(
-                    "seed {seed}, round {round}, killed {moment:?} after {answers} answers: {fault}"
-                )
-            });
+        Load { running, stop }
     }
-    kept += clients
-        .iter()
-        .map(|client| client.payments.len())
-        .sum::<usize>();
-    println!(
-        "{rounds} kills in {} s: {} acknowledged requests, {kept} payments; of the unanswered requests {} were done and \
-         {} were not",
-        started.elapsed().as_secs(),
-        total.acknowledged,
-        total.done,
-        total.undone
-    );
-    // A run in which no kill met a request on its way would prove nothing.
-    assert!(
-        total.acknowledged >= rounds,
-        "the clients were hardly served"
-    );
-    assert!(
-        total.done + total.undone >= rounds,
-        "the server was killed while it had nothing to do"
-    );
+
+    /// Waits for the clients.
+    async fn end(&mut self, load: Load) {
+        for client in load.running {
+            let client = client.await.expect("a client found a fault; see above");
+            self.clients.push(client);
+        }
+    }
+
+    /// Compares what a server has with what the clients were told.
+    async fn verify(&mut self, server: &Served, database: &Database, round: u64) {
+        if let Err(fault) = self.compare(server).await {
+            let (answers, moment) = self.moment;
+            panic!(
+                "{}: seed {}, round {round}, killed {moment:?} after {answers} answers: {fault}",
+                self.what, self.seed
+            );
+        }
+        books::check(database);
+    }
+
+    async fn compare(&mut self, server: &Served) -> Result<(), String> {
+        let listed = list(server).await?;
+        for client in &mut self.clients {
+            client.settle(&listed, &mut self.total)?;
+        }
+        let mut known = 0;
+        for (name, payment) in self.clients.iter().flat_map(|client| &client.payments) {
+            known += 1;
+            match listed.get(name) {
+                None => {
+                    return Err(format!(
+                        "{name} was acknowledged and is gone: {}",
+                        payment.shown
+                    ));
+                }
+                Some(shown) if *shown != payment.shown => {
+                    return Err(format!(
+                        "{name} was acknowledged as {} and is {shown}",
+                        payment.shown
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        if known != listed.len() {
+            return Err(format!(
+                "{} payments are there, and {known} are known",
+                listed.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Says what happened, which has to be something.
+    fn report(&mut self) {
+        self.begin_anew();
+        let (rounds, total) = (self.rounds, &self.total);
+        println!(
+            "{}: {rounds} kills in {} s: {} acknowledged requests, {} payments; of the unanswered requests {} were done \
+             and {} were not",
+            self.what,
+            self.started.elapsed().as_secs(),
+            total.acknowledged,
+            self.kept,
+            total.done,
+            total.undone
+        );
+        // A run in which no kill met a request on its way would prove nothing.
+        assert!(
+            total.acknowledged >= rounds,
+            "the clients were hardly served"
+        );
+        assert!(
+            total.done + total.undone >= rounds,
+            "there was nothing to do at the kills"
+        );
+    }
 }
 
 /// What happened, all rounds together.
@@ -139,8 +289,10 @@ struct Client {
     named: u64,
     payments: BTreeMap<String, Known>,
     acknowledged: u64,
-    /// What a request that wasn't answered wanted its payments to be.
+    /// What a request that wasn't answered, or was with 503, wanted its payments to be.
     unanswered: Vec<Value>,
+    /// How often a request was answered with 503 in this round.
+    unavailable: u64,
 }
 
 impl Client {
@@ -152,29 +304,37 @@ impl Client {
             payments: BTreeMap::new(),
             acknowledged: 0,
             unanswered: Vec::new(),
+            unavailable: 0,
         }
     }
 
-    /// Sends requests until one isn't answered.
-    async fn run(mut self, url: String, answered: Arc<AtomicU64>) -> Client {
+    /// Sends requests until one isn't answered, or answered with 503, or it is told to stop.
+    async fn run(mut self, url: String, answered: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> Client {
         // A reply that got lost on the way mustn't stop the test; a request that takes so long counts as unanswered.
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
             .build()
             .expect("a client can be made");
-        loop {
+        self.unavailable = 0;
+        while !stop.load(Ordering::Relaxed) {
             let (request, wanted) = self.choose(&http, &url);
             match answer(request).await {
+                Some((503, _)) => {
+                    self.unavailable += 1;
+                    self.unanswered = wanted;
+                    break;
+                }
                 Some((status, reply)) => {
                     self.take(status, &reply, wanted);
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
                 None => {
                     self.unanswered = wanted;
-                    return self;
+                    break;
                 }
             }
         }
+        self
     }
 
     /// Chooses a request, and says what it wants its payments to be.
@@ -364,46 +524,6 @@ async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
     let reply = request.bearer_auth(TOKEN).send().await.ok()?;
     let status = reply.status().as_u16();
     Some((status, reply.json().await.ok()?))
-}
-
-/// Compares what a restarted server has with what the clients were told.
-async fn verify(
-    server: &Served,
-    database: &Path,
-    clients: &mut [Client],
-    tally: &mut Tally,
-) -> Result<(), String> {
-    let listed = list(server).await?;
-    for client in clients.iter_mut() {
-        client.settle(&listed, tally)?;
-    }
-    let mut known = 0;
-    for (name, payment) in clients.iter().flat_map(|client| &client.payments) {
-        known += 1;
-        match listed.get(name) {
-            None => {
-                return Err(format!(
-                    "{name} was acknowledged and is gone: {}",
-                    payment.shown
-                ));
-            }
-            Some(shown) if *shown != payment.shown => {
-                return Err(format!(
-                    "{name} was acknowledged as {} and is {shown}",
-                    payment.shown
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    if known != listed.len() {
-        return Err(format!(
-            "{} payments are there, and {known} are known",
-            listed.len()
-        ));
-    }
-    books::check(database);
-    Ok(())
 }
 
 /// All payments by their external ids, over all pages.

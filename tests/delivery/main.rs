@@ -20,6 +20,7 @@ use layer_payments_client::{
     Attempt, Client, ClientCredentials, Observer, RateLimiter, RetryPolicy, Unchecked,
 };
 use layer_payments_local::{FaultRule, Layer, RateLimit};
+use layer_payments_tests::engine::{Engine, Place};
 use layer_payments_tests::random::seed;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -76,8 +77,9 @@ impl Observer for Seen {
 }
 
 /// A server that fails, and a client that is up to it: more attempts than the default, as a backfill has the time.
-async fn failing(seed: u64) -> (Layer, Client, Arc<Seen>) {
-    let layer = Layer::start().await.expect("the server starts");
+async fn failing(place: &Place, seed: u64) -> (Layer, Client, Arc<Seen>) {
+    let layer = Layer::builder().database(place.database().for_server());
+    let layer = layer.start().await.expect("the server starts");
     // The first rule that strikes a request decides, so what is left of all requests gets smaller from rule to rule.
     let mut left = 100.0;
     let rules = FAULTS.map(|(fault, share)| {
@@ -150,11 +152,21 @@ fn a_fifth_failed(layer: &Layer, seen: &Seen, what: &str, started: Instant) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_records_land_exactly_once() {
+async fn ten_thousand_records_land_exactly_once_on_sqlite() {
+    ten_thousand_records_land_exactly_once(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_records_land_exactly_once_on_postgres() {
+    ten_thousand_records_land_exactly_once(Engine::Postgres).await;
+}
+
+async fn ten_thousand_records_land_exactly_once(engine: Engine) {
+    let place = engine.place();
     let seed = seed(20_240_227);
-    println!("seed {seed}");
+    println!("{engine:?}: seed {seed}");
     let started = Instant::now();
-    let (layer, client, seen) = failing(seed).await;
+    let (layer, client, seen) = failing(&place, seed).await;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let client = client.clone();
@@ -183,7 +195,7 @@ async fn ten_thousand_records_land_exactly_once() {
     }
     assert_eq!(new + known, PAYMENTS);
     assert!(known > 0, "no reply was lost after a write");
-    a_fifth_failed(&layer, &seen, "records", started);
+    a_fifth_failed(&layer, &seen, &format!("{engine:?}, records"), started);
 
     let ids = everything_is_there_once(&client, payment).await;
     // Updates through the same faults: a value that is set twice is set.
@@ -214,16 +226,29 @@ async fn ten_thousand_records_land_exactly_once() {
     while let Some(ended) = tasks.join_next().await {
         ended.expect("no panic");
     }
-    println!("updates: {:.1} s", started.elapsed().as_secs_f64());
+    println!(
+        "{engine:?}, updates: {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
     layer.stop().await.expect("the books are in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_payments_in_bulks_land_exactly_once() {
+async fn ten_thousand_payments_in_bulks_land_exactly_once_on_sqlite() {
+    ten_thousand_payments_in_bulks_land_exactly_once(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_payments_in_bulks_land_exactly_once_on_postgres() {
+    ten_thousand_payments_in_bulks_land_exactly_once(Engine::Postgres).await;
+}
+
+async fn ten_thousand_payments_in_bulks_land_exactly_once(engine: Engine) {
+    let place = engine.place();
     let seed = seed(20_240_228);
-    println!("seed {seed}");
+    println!("{engine:?}: seed {seed}");
     let started = Instant::now();
-    let (layer, client, seen) = failing(seed).await;
+    let (layer, client, seen) = failing(&place, seed).await;
     let input = stream::iter((0..PAYMENTS).map(|number| Unchecked(payment(number))));
     let mut chunks = client
         .bulk_all(input)
@@ -248,16 +273,26 @@ async fn ten_thousand_payments_in_bulks_land_exactly_once() {
         assert_eq!(ids, expected.iter().map(Some).collect::<Vec<_>>());
     }
     assert_eq!(next as u64, PAYMENTS);
-    a_fifth_failed(&layer, &seen, "bulks", started);
+    a_fifth_failed(&layer, &seen, &format!("{engine:?}, bulks"), started);
     everything_is_there_once(&client, payment).await;
     layer.stop().await.expect("the books are in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_without_an_external_id_is_never_there_twice() {
+async fn a_record_without_an_external_id_is_never_there_twice_on_sqlite() {
+    a_record_without_an_external_id_is_never_there_twice(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_without_an_external_id_is_never_there_twice_on_postgres() {
+    a_record_without_an_external_id_is_never_there_twice(Engine::Postgres).await;
+}
+
+async fn a_record_without_an_external_id_is_never_there_twice(engine: Engine) {
+    let place = engine.place();
     let seed = seed(20_240_229);
-    println!("seed {seed}");
-    let (layer, client, _) = failing(seed).await;
+    println!("{engine:?}: seed {seed}");
+    let (layer, client, _) = failing(&place, seed).await;
     let mut unknown = 0;
     let (mut landed, mut refused) = (0, 0);
     for number in 0..1_000 {
@@ -284,7 +319,9 @@ async fn a_record_without_an_external_id_is_never_there_twice() {
         payment.expect("the list goes on");
         there += 1;
     }
-    println!("{landed} landed, {refused} refused, {unknown} unknown; {there} are there");
+    println!(
+        "{engine:?}: {landed} landed, {refused} refused, {unknown} unknown; {there} are there"
+    );
     assert!(unknown > 0 && refused > 0);
     assert!(
         landed <= there && there <= landed + unknown,

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use layer_payments_tests::engine::{Engine, Place};
 use layer_payments_tests::process::{Served, TOKEN};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// Long enough for a slow machine, and far below the server's own time limits.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -14,7 +14,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// A server of its own for each test, as processes share no memory to be measured.
 pub(crate) struct Target {
     server: Served,
-    _scratch: TempDir,
+    _place: Place,
 }
 
 /// Lets this process, and the servers that it starts, open as many files as the system allows. Gives how many that are;
@@ -60,13 +60,19 @@ impl Target {
     /// values of one large body some 300 MB more.
     pub(crate) const MOST_MEMORY: u64 = 512 << 20;
 
+    /// A server for an attack that never gets to a database.
     pub(crate) fn new() -> Target {
+        Target::on(Engine::Sqlite)
+    }
+
+    /// A server for an attack on what is in its database, too.
+    pub(crate) fn on(engine: Engine) -> Target {
         open_files();
-        let scratch = tempfile::tempdir().expect("a temporary folder can be made");
-        let server = Served::start(&scratch.path().join("payments.db"));
+        let place = engine.place();
+        let server = Served::start(&place.database());
         Target {
             server,
-            _scratch: scratch,
+            _place: place,
         }
     }
 

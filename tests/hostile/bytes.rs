@@ -1,10 +1,21 @@
 //! Bytes that are no HTTP, or not the HTTP of this server.
 
+use layer_payments_tests::engine::Engine;
+
 use crate::attack::{Reply, Target};
 
 #[test]
-fn paths_and_queries_of_any_bytes() {
-    let target = Target::new();
+fn paths_and_queries_of_any_bytes_on_sqlite() {
+    paths_and_queries_of_any_bytes(Engine::Sqlite);
+}
+
+#[test]
+fn paths_and_queries_of_any_bytes_on_postgres() {
+    paths_and_queries_of_any_bytes(Engine::Postgres);
+}
+
+fn paths_and_queries_of_any_bytes(engine: Engine) {
+    let target = Target::on(engine);
     let get = |path: &[u8]| {
         let head = target.head("GET", "HERE");
         let (before, after) = head.split_once("HERE").expect("the mark is there");

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use layer_payments_tests::engine::Engine;
+
 use crate::attack::{Reply, Target, payment, read};
 
 fn request(target: &Target, headers: &str, body: &str) -> Vec<u8> {
@@ -181,8 +183,17 @@ fn a_client_that_asks_first_is_told_to_go_on_or_not() {
 }
 
 #[test]
-fn requests_in_one_go_are_answered_in_their_order() {
-    let target = Target::new();
+fn requests_in_one_go_are_answered_in_their_order_on_sqlite() {
+    requests_in_one_go_are_answered_in_their_order(Engine::Sqlite);
+}
+
+#[test]
+fn requests_in_one_go_are_answered_in_their_order_on_postgres() {
+    requests_in_one_go_are_answered_in_their_order(Engine::Postgres);
+}
+
+fn requests_in_one_go_are_answered_in_their_order(engine: Engine) {
+    let target = Target::on(engine);
     let mut requests = Vec::new();
     for n in 0..1_000 {
         let body = payment(&format!("p{n}")).to_string();

@@ -1,6 +1,9 @@
 //! Bodies that are bad JSON, or bad by their size.
 
-use crate::attack::{Target, payment, payment_with};
+use layer_payments_tests::engine::Engine;
+use serde_json::{Value, json};
+
+use crate::attack::{Reply, Target, payment, payment_with};
 
 #[test]
 fn nesting_of_any_depth_is_refused() {
@@ -125,8 +128,100 @@ fn keys_that_are_there_twice_are_refused() {
 }
 
 #[test]
-fn bulks_up_to_the_limit_are_recorded_and_larger_ones_refused() {
-    let target = Target::new();
+fn texts_that_databases_stumble_over_are_kept_on_sqlite() {
+    texts_that_databases_stumble_over_are_kept(Engine::Sqlite);
+}
+
+#[test]
+fn texts_that_databases_stumble_over_are_kept_on_postgres() {
+    texts_that_databases_stumble_over_are_kept(Engine::Postgres);
+}
+
+/// Texts that are good JSON, and that engines end early, quote, fold, or can't index, come back as they were sent and
+/// are found again.
+fn texts_that_databases_stumble_over_are_kept(engine: Engine) {
+    let target = Target::on(engine);
+    let long = "x".repeat(100_000);
+    // Alike in their beginning, however much of it is looked at.
+    let longer = format!("{long}y");
+    let texts = [
+        "\0",
+        "a\0",
+        "a\0b",
+        "\u{1a}",
+        "\u{1a}0",
+        "'; DROP TABLE payments; --",
+        "\\'\"$1 $$ %s {}",
+        "\u{feff}a",
+        "\u{e9}",
+        "e\u{301}",
+        "\u{1f4b0}",
+        "A",
+        "a",
+        "a b",
+        "\u{fffe}\u{ffff}",
+        &long,
+        &longer,
+    ];
+    for (index, text) in texts.iter().enumerate() {
+        let mut payment = payment(text);
+        payment["memo"] = json!(text);
+        payment["reference_number"] = json!(text);
+        payment["tags"] = json!([{"key": text, "value": text, "value_display_name": text}]);
+        // Metadata has a limit of its own.
+        let start: String = text.chars().take(100).collect();
+        payment["metadata"] = json!({&start: start});
+        payment["amount"] = json!(index);
+        payment["invoice_payments"] = json!([{"invoice_external_id": text, "amount": 0}]);
+        let body = serde_json::to_vec(&payment).expect("values can be written");
+        for (status, outcome) in [(201, "created"), (200, "unchanged")] {
+            let reply = target.posted("", &body);
+            let told = String::from_utf8_lossy(&reply.body);
+            assert_eq!(reply.status, status, "{index}: {told}");
+            let reply: Value = serde_json::from_slice(&reply.body).expect("the body is JSON");
+            assert_eq!(reply["meta"]["idempotency"]["outcomes"], json!([outcome]));
+            let shown = &reply["data"];
+            for key in ["external_id", "memo", "reference_number", "metadata"] {
+                assert_eq!(shown[key], payment[key], "{index}: {key}");
+            }
+            assert_eq!(shown["transaction_tags"][0]["key"], json!(text), "{index}");
+        }
+    }
+    let listed = target.exchange(
+        format!(
+            "{}Connection: close\r\n\r\n",
+            target.head("GET", "?limit=1000")
+        )
+        .as_bytes(),
+    );
+    let listed: Value =
+        serde_json::from_slice(&Reply::first(&listed).body).expect("the body is JSON");
+    let mut found: Vec<&str> = listed["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|payment| payment["external_id"].as_str())
+        .collect();
+    found.sort_unstable();
+    let mut sent = texts.to_vec();
+    sent.sort_unstable();
+    assert_eq!(found, sent);
+    target.is_well("texts that databases stumble over");
+    target.end();
+}
+
+#[test]
+fn bulks_up_to_the_limit_are_recorded_and_larger_ones_refused_on_sqlite() {
+    bulks_up_to_the_limit_are_recorded_and_larger_ones_refused(Engine::Sqlite);
+}
+
+#[test]
+fn bulks_up_to_the_limit_are_recorded_and_larger_ones_refused_on_postgres() {
+    bulks_up_to_the_limit_are_recorded_and_larger_ones_refused(Engine::Postgres);
+}
+
+fn bulks_up_to_the_limit_are_recorded_and_larger_ones_refused(engine: Engine) {
+    let target = Target::on(engine);
     let bulk = |count: usize| {
         let payments: Vec<_> = (0..count)
             .map(|index| payment(&format!("p{index}")))

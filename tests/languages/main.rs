@@ -14,11 +14,11 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use layer_payments_tests::engine::{Engine, Place};
 use layer_payments_tests::process::{Served, TOKEN, command};
 use layer_payments_tests::tools::{self, installed, run};
 use layer_payments_tests::{books, differences, root};
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// The spec as the generators of other languages take it; D7 of `spec/decisions.md` says why it isn't the YAML one.
 const SPEC: &str = "spec/layer-payments-3.1.json";
@@ -166,20 +166,17 @@ fn turn() -> MutexGuard<'static, ()> {
 
 /// A server that a driver talks to, with a database of its own.
 struct Backend {
-    scratch: TempDir,
+    place: Place,
     server: Served,
 }
 
 impl Backend {
     fn start() -> Backend {
-        let scratch = tempfile::tempdir().expect("a temporary folder can be made");
+        let place = Engine::Sqlite.place();
         let fixtures = root().join("tests/languages/fixtures.json");
         let fixtures = fixtures.to_str().expect("the workspace's path is text");
-        let server = Served::start_with(
-            &scratch.path().join("payments.db"),
-            &["--fixtures", fixtures, "--faults"],
-        );
-        Backend { scratch, server }
+        let server = Served::start_with(&place.database(), &["--fixtures", fixtures, "--faults"]);
+        Backend { place, server }
     }
 
     /// Runs a driver, which has to see what `facts.jsonl` has and to leave the server in order.
@@ -260,7 +257,7 @@ impl Backend {
             !said.contains("ERROR") && !said.contains("panicked"),
             "{said}"
         );
-        books::check(&self.scratch.path().join("payments.db"));
+        books::check(&self.place.database());
         let payments: Value = serde_json::from_str(&listed).expect("the program writes JSON");
         payments.as_array().expect("a list is a list").clone()
     }

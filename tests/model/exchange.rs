@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use layer_payments_server::{Config, Database, Server, Token};
+use layer_payments_tests::engine::{Engine, Place};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,8 +16,9 @@ use crate::operations::Operation;
 
 const TOKEN: &str = "a-token-for-tests";
 
-/// A server with its data in memory, and businesses to use up.
+/// A server, and businesses to use up.
 pub(crate) struct Api {
+    _place: Option<Place>,
     base: String,
     client: reqwest::Client,
     businesses: u64,
@@ -41,10 +43,18 @@ fn business(number: u64) -> Uuid {
 }
 
 impl Api {
-    /// Starts a server that knows so many businesses.
-    pub(crate) async fn start(businesses: u64) -> Api {
+    /// Starts a server that knows so many businesses. SQLite has its data in memory, and waits for no disk.
+    pub(crate) async fn start(engine: Engine, businesses: u64) -> Api {
+        let (place, database) = match engine {
+            Engine::Sqlite => (None, Database::Memory),
+            Engine::Postgres => {
+                let place = engine.place();
+                let database = place.database().for_server();
+                (Some(place), database)
+            }
+        };
         let token = Token::new(TOKEN).expect("the token is sendable");
-        let mut config = Config::new(Database::Memory, token);
+        let mut config = Config::new(database, token);
         for number in 0..businesses {
             config = config.business(business(number));
         }
@@ -54,6 +64,7 @@ impl Api {
         let base = format!("http://{}", server.local_addr());
         tokio::spawn(server.run(std::future::pending()));
         Api {
+            _place: place,
             base,
             client: reqwest::Client::new(),
             businesses,

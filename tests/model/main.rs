@@ -20,6 +20,7 @@ mod rules;
 use std::sync::Arc;
 use std::time::Instant;
 
+use layer_payments_tests::engine::Engine;
 use layer_payments_tests::random::{Random, seed, setting};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -34,13 +35,23 @@ const AT_ONCE: u64 = 8;
 const ATTEMPTS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_reply_is_the_one_predicted() {
+async fn every_reply_is_the_one_predicted_on_sqlite() {
+    every_reply_is_the_one_predicted(Engine::Sqlite, 1_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reply_is_the_one_predicted_on_postgres() {
+    every_reply_is_the_one_predicted(Engine::Postgres, 300).await;
+}
+
+async fn every_reply_is_the_one_predicted(engine: Engine, count: u64) {
     let seed = seed(20_240_227);
-    let count = setting("LAYER_MODEL_SEQUENCES", 1_000);
-    println!("seed {seed}, {count} sequences");
+    let count = setting("LAYER_MODEL_SEQUENCES", count);
+    println!("{engine:?}: seed {seed}, {count} sequences");
     let started = Instant::now();
     // A sequence that fails is run again in further businesses.
-    let api = Arc::new(Api::start(count + u64::try_from(ATTEMPTS).expect("a small number")).await);
+    let spare = u64::try_from(ATTEMPTS).expect("a small number");
+    let api = Arc::new(Api::start(engine, count + spare).await);
     let mut running = JoinSet::new();
     let mut next = 0;
     let mut operations = 0;
@@ -63,7 +74,7 @@ async fn every_reply_is_the_one_predicted() {
             let (shortest, fault) = shorten(&api, sequence[..=step].to_vec(), fault).await;
             let steps: Vec<String> = shortest.iter().map(|step| format!("  {step}")).collect();
             panic!(
-                "seed {seed}, sequence {number}, shortened to {} operations:\n{}\n{fault}",
+                "{engine:?}: seed {seed}, sequence {number}, shortened to {} operations:\n{}\n{fault}",
                 steps.len(),
                 steps.join("\n")
             );
@@ -71,20 +82,29 @@ async fn every_reply_is_the_one_predicted() {
     }
     assert_eq!(api.faults_of_books().await, json!([]));
     println!(
-        "{operations} operations in {count} sequences took {:.1} s: {}",
+        "{engine:?}: {operations} operations in {count} sequences took {:.1} s: {}",
         started.elapsed().as_secs_f32(),
         api.tally()
     );
     api.assert_all_kinds_were_met();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_at_once_dont_get_in_each_others_way_on_sqlite() {
+    clients_at_once_dont_get_in_each_others_way(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_at_once_dont_get_in_each_others_way_on_postgres() {
+    clients_at_once_dont_get_in_each_others_way(Engine::Postgres).await;
+}
+
 /// Clients that share a business, each with payments, invoices and reference numbers of its own, get what the model
 /// predicts for each of them, and at the end all that they made is there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_at_once_dont_get_in_each_others_way() {
+async fn clients_at_once_dont_get_in_each_others_way(engine: Engine) {
     let seed = seed(20_240_227);
-    println!("seed {seed}");
-    let api = Arc::new(Api::start(1).await);
+    println!("{engine:?}: seed {seed}");
+    let api = Arc::new(Api::start(engine, 1).await);
     let business = api.new_business();
     let mut clients = JoinSet::new();
     for number in 0..AT_ONCE {
@@ -115,10 +135,19 @@ async fn clients_at_once_dont_get_in_each_others_way() {
     assert_eq!(api.faults_of_books().await, json!([]));
 }
 
-/// Two, or many, identical first requests at the same moment make one payment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn identical_requests_at_once_make_one_payment() {
-    let api = Arc::new(Api::start(1).await);
+async fn identical_requests_at_once_make_one_payment_on_sqlite() {
+    identical_requests_at_once_make_one_payment(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identical_requests_at_once_make_one_payment_on_postgres() {
+    identical_requests_at_once_make_one_payment(Engine::Postgres).await;
+}
+
+/// Two, or many, identical first requests at the same moment make one payment.
+async fn identical_requests_at_once_make_one_payment(engine: Engine) {
+    let api = Arc::new(Api::start(engine, 1).await);
     let business = api.new_business();
     for round in 0..20 {
         let mut requests = JoinSet::new();

@@ -1,8 +1,9 @@
 //! What several test suites share: the spec as JSON, its schemas as JSON Schema, a comparison of JSON values that says
-//! where they differ, the program as a process, a check of its database, random numbers from a seed, and tools of other
-//! languages.
+//! where they differ, the program as a process, the databases that it runs on and a check of them, random numbers from a
+//! seed, and tools of other languages.
 
 pub mod books;
+pub mod engine;
 pub mod process;
 pub mod random;
 pub mod tools;

@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
+use crate::engine::Database;
+
 /// The token that [`Served`] is started with.
 pub const TOKEN: &str = "a-token-for-tests";
 
@@ -77,6 +79,19 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Adds the option that names the database.
+pub fn with_database<'c>(
+    command: &'c mut Command,
+    option: &str,
+    database: &Database,
+) -> &'c mut Command {
+    command.arg(option);
+    match database {
+        Database::File(path) => command.arg(path),
+        Database::Postgres(url) => command.arg(url),
+    }
+}
+
 /// A running `layer-payments serve`. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Served {
@@ -93,7 +108,7 @@ impl Served {
     ///
     /// If it doesn't come to that.
     #[must_use]
-    pub fn start(database: &Path) -> Served {
+    pub fn start(database: &Database) -> Served {
         Served::start_with(database, &[])
     }
 
@@ -103,11 +118,10 @@ impl Served {
     ///
     /// If it doesn't come to that.
     #[must_use]
-    pub fn start_with(database: &Path, arguments: &[&str]) -> Served {
+    pub fn start_with(database: &Database, arguments: &[&str]) -> Served {
         let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--token", TOKEN]);
-        let mut child = command
-            .args(["--business", BUSINESS, "--db"])
-            .arg(database)
+        command.args(["--business", BUSINESS]);
+        let mut child = with_database(&mut command, "--db", database)
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

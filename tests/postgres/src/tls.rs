@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::{Cluster, expect_success};
+use crate::Cluster;
+use crate::programs::expect_success;
 
 /// An authority that certifies servers and clients of tests.
 #[derive(Debug)]

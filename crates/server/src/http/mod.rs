@@ -69,13 +69,28 @@ impl App {
     async fn new(config: Config) -> Result<App, Error> {
         let clock = config.clock;
         let limit = config.rate_limit;
+        let policy = Policy {
+            strict_invoices: config.strict_invoices,
+        };
+        let store = open(config.database, policy).await?;
+        let (businesses, fixtures) = (config.businesses.clone(), config.fixtures.clone());
+        store
+            .write(Scope::Store, move |unit| {
+                fill(unit, businesses.clone(), fixtures.clone())
+            })
+            .await
+            .map_err(Kind::Fill)?;
+        let mut drawn = [0; 64];
+        getrandom::fill(&mut drawn).map_err(Kind::Random)?;
+        let key = store.token_key(drawn).await.map_err(Kind::TokenKey)?;
         Ok(App {
             auth: Auth::new(
                 config.token,
                 config.clients,
+                key,
                 config.token_lifetime,
                 clock.clone(),
-            )?,
+            ),
             limit: limit.map(|limit| Bucket::new(limit, clock)),
             faults: Faults::new(config.faults),
             metrics: Metrics::new(),
@@ -85,20 +100,7 @@ impl App {
                 time: config.body_timeout,
                 room: body::Room::new(config.bodies_limit),
             },
-            store: {
-                let policy = Policy {
-                    strict_invoices: config.strict_invoices,
-                };
-                let store = open(config.database, policy).await?;
-                let (businesses, fixtures) = (config.businesses.clone(), config.fixtures.clone());
-                store
-                    .write(Scope::Store, move |unit| {
-                        fill(unit, businesses.clone(), fixtures.clone())
-                    })
-                    .await
-                    .map_err(Kind::Fill)?;
-                store
-            },
+            store,
             businesses: config.businesses,
             fixtures: config.fixtures,
         })

@@ -332,6 +332,9 @@ impl Error {
     }
 }
 
+/// What tokens are signed with.
+pub(crate) type TokenKey = [u8; 64];
+
 impl Store {
     /// Opens the database and creates or migrates its schema.
     pub(crate) async fn open(database: Database, policy: Policy) -> Result<Store, OpenError> {
@@ -386,6 +389,16 @@ impl Store {
             Engine::Sqlite(sqlite) => sqlite.read(|mut connection| work(&mut connection)).await,
             #[cfg(feature = "postgres")]
             Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
+    /// The key to sign tokens with: the one of all servers that share the database, or, where none is shared, the one that
+    /// was `drawn`.
+    pub(crate) async fn token_key(&self, drawn: TokenKey) -> Result<TokenKey, Error> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(drawn),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => postgres.token_key(drawn).await,
         }
     }
 

@@ -216,6 +216,28 @@ async fn an_invoice_that_was_known_by_both_names_apart_becomes_one() {
 }
 
 #[tokio::test]
+async fn an_id_that_gave_way_can_be_given_anew_in_the_same_bulk() {
+    let server = TestServer::fresh().await;
+    for round in 0..10 {
+        let name = format!("invoice-{round}");
+        let id = format!("00000000-0000-4000-8000-{round:012}");
+        let first = allocate(&format!("a{round}"), &[by_name(&name)]);
+        let invented = invoices(server.record(&first).await.ok().payment())[0].clone();
+        // The name goes to its own id, and the invented one is the id of another invoice, which has no name.
+        let bulk = json!([
+            allocate(&format!("b{round}"), &[by_both(&id, &name)]),
+            allocate(&format!("c{round}"), &[by_id(&invented)]),
+        ]);
+        let bulk = server.bulk(&bulk).await.ok();
+        assert_eq!(invoices(&bulk.body["data"][0]), [id.as_str()]);
+        assert_eq!(invoices(&bulk.body["data"][1]), [invented.as_str()]);
+        let again = server.record(&first).await;
+        assert_eq!(again.outcomes(), json!(["unchanged"]));
+        assert_eq!(invoices(again.payment()), [id.as_str()]);
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_a_client_relies_on_stays() {
     let server = TestServer::fresh().await;
     let first = server

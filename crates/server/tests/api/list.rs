@@ -82,6 +82,9 @@ async fn each_filter_and_their_combination() {
         ("paid_at_end=2024-01-02T12:00:00.499999Z", "p01"),
         ("paid_at_end=2024-01-02T14:00:00.5%2B02:00", "p01 p02"),
         ("paid_at_start=2024-01-03&paid_at_end=2024-01-04", "p03 p04"),
+        // Edges before and after any time that a payment, or an engine, has.
+        ("paid_at_start=0000-01-01&paid_at_end=2024-01-01", "p01"),
+        ("paid_at_start=2024-01-12&paid_at_end=9999-12-31", "p12"),
         ("paid_at_start=2024-01-03&paid_at_end=2024-01-03", "p03"),
         ("external_id=p07", "p07"),
         ("external_id=P07", ""),

@@ -30,7 +30,7 @@ use super::{App, handlers};
 use crate::clients::ApiClient;
 use crate::clock::Clock;
 use crate::config::Token;
-use crate::error::Kind;
+use crate::store::TokenKey;
 
 /// What the server knows of tokens.
 #[derive(Debug)]
@@ -56,16 +56,17 @@ impl Auth {
     pub(super) fn new(
         token: Token,
         clients: Vec<ApiClient>,
+        key: TokenKey,
         lifetime: std::time::Duration,
         clock: Clock,
-    ) -> Result<Auth, Kind> {
-        Ok(Auth {
+    ) -> Auth {
+        Auth {
             token,
+            signer: Signer::new(key, &clients),
             clients,
-            signer: Signer::new().map_err(Kind::Random)?,
             lifetime: lifetime.as_secs(),
             clock,
-        })
+        }
     }
 
     /// The caller whose token this is.

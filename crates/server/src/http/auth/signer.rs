@@ -1,7 +1,8 @@
 //! Issued tokens: what they grant and until when, signed.
 //!
 //! A token carries its grant itself and an HMAC-SHA256 over it, so nothing of it is stored and checking it reads
-//! nothing. The key is drawn when the server starts and never leaves its memory: issued tokens end with the process.
+//! nothing. The key is drawn when the server starts and never leaves its memory, so issued tokens end with the process;
+//! servers that share a database in PostgreSQL have one key, which is kept there.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
+
+use crate::clients::ApiClient;
+use crate::store::TokenKey;
 
 /// Changes whenever the form of a token does.
 const VERSION: u8 = 1;
@@ -41,18 +45,26 @@ pub(super) struct Grant {
 /// Why a token grants nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rejected {
-    /// It wasn't signed by this server since it started.
+    /// It wasn't signed with this key.
     Unknown,
     Expired,
 }
 
 impl Signer {
-    pub(super) fn new() -> Result<Signer, getrandom::Error> {
-        let mut key = [0; 64];
-        getrandom::fill(&mut key)?;
-        Ok(Signer {
-            key: Hmac::new(&key.into()),
-        })
+    /// A token names its client by the place in the configuration, so servers with one key and other clients don't take
+    /// each other's.
+    pub(super) fn new(key: TokenKey, clients: &[ApiClient]) -> Signer {
+        let mut of_clients = Hmac::<Sha256>::new(&key.into());
+        for client in clients {
+            of_clients.update(client.id().as_bytes());
+            // No id has it.
+            of_clients.update(b":");
+        }
+        let mut own = [0; 64];
+        own[..32].copy_from_slice(&of_clients.finalize().into_bytes());
+        Signer {
+            key: Hmac::new(&own.into()),
+        }
     }
 
     pub(super) fn sign(&self, grant: &Grant) -> String {
@@ -122,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_token_grants_what_was_signed_until_it_expires() {
-        let signer = Signer::new().unwrap();
+        let signer = Signer::new([1; 64], &[]);
         for grant in [
             grant(None, None),
             grant(Some(0), None),
@@ -142,7 +154,7 @@ mod tests {
 
     #[test]
     fn no_bit_of_a_token_can_be_changed() {
-        let signer = Signer::new().unwrap();
+        let signer = Signer::new([1; 64], &[]);
         let token = signer.sign(&grant(Some(1), Some(Uuid::from_u128(1))));
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
         for bit in 0..bytes.len() * 8 {
@@ -158,7 +170,14 @@ mod tests {
         for other in ["", "x", &token[1..], &format!("{token}A")] {
             assert_eq!(signer.open(other.as_bytes(), NOW), Err(Rejected::Unknown));
         }
-        let other = Signer::new().unwrap();
-        assert_eq!(other.open(token.as_bytes(), NOW), Err(Rejected::Unknown));
+        let client = |id| ApiClient::new(id, "secret").unwrap();
+        for other in [
+            Signer::new([2; 64], &[]),
+            Signer::new([1; 64], &[client("a")]),
+        ] {
+            assert_eq!(other.open(token.as_bytes(), NOW), Err(Rejected::Unknown));
+        }
+        let same = Signer::new([1; 64], &[]);
+        assert!(same.open(token.as_bytes(), NOW).is_ok());
     }
 }

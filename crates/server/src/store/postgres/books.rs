@@ -130,12 +130,11 @@ pub(super) struct AccountRow {
     pub(super) credits: i64,
 }
 
-/// An invoice, whether its id is the server's own, and the external id that it is stored with, if it is.
+/// An invoice, and whether its id is the server's own.
 #[derive(Clone, Debug)]
 pub(super) struct InvoiceRow {
     pub(super) invoice: Invoice,
     pub(super) invented: bool,
-    pub(super) stored: Option<Option<String>>,
 }
 
 /// A dimension of tags, or a value in one.
@@ -179,6 +178,8 @@ pub(super) struct State {
     account_names: Table<String, Uuid>,
     pub(super) invoices: Table<Uuid, InvoiceRow>,
     invoice_names: Table<String, Uuid>,
+    /// The external ids that the database has of invoices, whatever became of the invoices meanwhile.
+    pub(super) stored_invoice_names: HashMap<Uuid, String>,
     /// Which payments are allocated to an invoice, as far as that changed.
     pub(super) links: Table<(Uuid, i64), ()>,
     /// By key.
@@ -210,6 +211,7 @@ impl State {
             account_names: Table::default(),
             invoices: Table::default(),
             invoice_names: Table::default(),
+            stored_invoice_names: HashMap::new(),
             links: Table::default(),
             dimensions: Table::default(),
             tags: Table::default(),
@@ -362,16 +364,18 @@ impl State {
 
     fn learn_invoice(&mut self, row: &tokio_postgres::Row) -> Result<(), Error> {
         let invoice = load::invoice(row)?;
-        let (id, stored) = (invoice.id, invoice.external_id.clone());
-        if let Some(name) = stored.clone()
-            && !self.invoices.knows(&id)
-        {
+        let id = invoice.id;
+        // What is in memory of the invoice is newer.
+        if self.invoices.knows(&id) {
+            return Ok(());
+        }
+        if let Some(name) = invoice.external_id.clone() {
+            self.stored_invoice_names.insert(id, name.clone());
             self.invoice_names.learn(name, Some(id));
         }
         let row = InvoiceRow {
             invoice,
             invented: load::get(row, load::invoice_columns!(count))?,
-            stored: Some(stored),
         };
         self.invoices.learn(id, Some(row));
         Ok(())
@@ -524,7 +528,6 @@ impl<'a> PostgresBooks<'a> {
                 refunded: 0,
             },
             invented,
-            stored: None,
         });
     }
 
@@ -1137,9 +1140,9 @@ impl LocalBooks for PostgresBooks<'_> {
 
     fn save_invoice(&mut self, invoice: &Invoice) -> Result<(), Error> {
         let known = self.invoice_row(invoice.id)?.cloned();
-        let (paid, refunded, stored) = match known {
-            Some(known) => (known.invoice.paid, known.invoice.refunded, known.stored),
-            None => (0, 0, None),
+        let (paid, refunded) = match known {
+            Some(known) => (known.invoice.paid, known.invoice.refunded),
+            None => (0, 0),
         };
         self.set_invoice(InvoiceRow {
             invoice: Invoice {
@@ -1148,7 +1151,6 @@ impl LocalBooks for PostgresBooks<'_> {
                 ..invoice.clone()
             },
             invented: false,
-            stored,
         });
         Ok(())
     }

@@ -181,13 +181,13 @@ fn push_conditions(list: &ListQuery, query: &mut Query, after: bool) {
     }
 }
 
-/// A time in microseconds; one that no payment can have becomes the last or the first that there is.
+/// The first microsecond that PostgreSQL has a time for, in the year 4714 before Christ.
+const FIRST: i64 = -210_866_803_200_000_000;
+
+/// A time in microseconds, which a cursor of a client's own making may put anywhere. No payment is from before there is a
+/// time for it, so a bound there means the same as the first.
 fn time(microseconds: i64) -> Timestamp {
-    Timestamp::from_microsecond(microseconds).unwrap_or(if microseconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    Timestamp::from_microsecond(microseconds.max(FIRST)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use self::load::Link;
 use self::read::Reader;
 use self::writer::Writer;
 use super::check::check;
-use super::{CopyError, Error, OpenError, Policy, Scope, Unit, View};
+use super::{CopyError, Error, OpenError, Policy, Scope, TokenKey, Unit, View};
 
 /// Whether the same may succeed a little later.
 pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
@@ -59,6 +59,23 @@ impl Postgres {
             writer: Writer::new(pool.clone(), policy, knows_transactions),
             pool,
         })
+    }
+
+    /// The key that all servers of the database sign tokens with. It is `drawn` if there was none yet.
+    pub(super) async fn token_key(&self, drawn: TokenKey) -> Result<TokenKey, Error> {
+        let connection = self.pool.get().await?;
+        connection
+            .execute(
+                "UPDATE store SET token_key = $1 WHERE token_key IS NULL",
+                &[&drawn.as_slice()],
+            )
+            .await?;
+        let row = connection
+            .query_one("SELECT token_key FROM store", &[])
+            .await?;
+        let key: &[u8] = row.try_get(0)?;
+        key.try_into()
+            .map_err(|_| Error::Corrupt("the key of tokens".to_owned()))
     }
 
     /// Brings the schema up to date. Gives how many migrations it took.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::Error;
 use super::super::columns::{json_list, json_object};
-use super::books::{AccountRow, InvoiceRow, NewEntry, PaymentRow, State, TagRow};
+use super::books::{AccountRow, NewEntry, PaymentRow, State, TagRow};
 use super::load::{Link, Values};
 use super::names::{Name, text};
 use crate::domain::ledger::Side;
@@ -51,12 +51,7 @@ pub(super) fn save(link: Link<'_>, state: &mut State, now: Timestamp) -> Result<
         now,
         &mut statements,
     );
-    let gone = invoices(
-        business,
-        state.invoices.take_unsaved(),
-        now,
-        &mut statements,
-    );
+    let gone = invoices(state, now, &mut statements);
     tags(state, now, &mut statements);
     payments(business, state.payments.take_unsaved(), &mut statements)?;
     links(business, state.links.take_unsaved(), &mut statements);
@@ -103,13 +98,14 @@ fn free_names(state: &State, statements: &mut Statements) {
             vec![Box::new(business), Box::new(payments)],
         );
     }
+    // Those that are removed in the end among them: their names may be others' before.
     let invoices: Vec<Uuid> = state
         .invoices
         .unsaved()
-        .filter(|(_, row)| match row {
-            Some(row) => matches!(&row.stored, Some(Some(stored)) if row.invoice.external_id.as_ref() != Some(stored)),
-            // It is removed in the end, and its name may be another one's before.
-            None => true,
+        .filter(|(id, row)| {
+            state.stored_invoice_names.get(*id).is_some_and(|stored| {
+                row.and_then(|row| row.invoice.external_id.as_ref()) != Some(stored)
+            })
         })
         .map(|(id, _)| *id)
         .collect();
@@ -204,17 +200,14 @@ fn accounts(
 }
 
 /// Gives the invoices that are to be removed, once nothing refers to them any more.
-fn invoices(
-    business: Uuid,
-    rows: Vec<(Uuid, Option<&mut InvoiceRow>)>,
-    now: Timestamp,
-    statements: &mut Statements,
-) -> Vec<Uuid> {
+fn invoices(state: &mut State, now: Timestamp, statements: &mut Statements) -> Vec<Uuid> {
+    let business = state.business;
     let mut gone = Vec::new();
     columns!(
         ids, names, long_names, invented, totals, voided, references, paid, refunded
     );
-    for (id, row) in rows {
+    for (id, row) in state.invoices.take_unsaved() {
+        state.stored_invoice_names.remove(&id);
         let Some(row) = row else {
             gone.push(id);
             continue;
@@ -230,7 +223,9 @@ fn invoices(
         references.push(kept_text(invoice.reference_number.as_deref()));
         paid.push(invoice.paid);
         refunded.push(invoice.refunded);
-        row.stored = Some(invoice.external_id.clone());
+        if let Some(name) = invoice.external_id.clone() {
+            state.stored_invoice_names.insert(id, name);
+        }
     }
     if !ids.is_empty() {
         statements.add(

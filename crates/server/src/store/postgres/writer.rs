@@ -284,7 +284,7 @@ impl Inner {
             } else {
                 lock(&self.remembered).clear();
             }
-            let outcome = if is_committing {
+            let outcome = if is_committing && !took_another_side(&error) {
                 self.find_out(xid).await
             } else {
                 Outcome::Lost
@@ -384,6 +384,22 @@ fn is_lost_by_chance(error: &tokio_postgres::Error) -> bool {
                     .is_some_and(|source| source.is::<std::io::Error>())
         }
     }
+}
+
+/// Whether the database says that it took back the transaction for another one's sake, as some engines do at COMMIT.
+fn took_another_side(error: &Error) -> bool {
+    use tokio_postgres::error::SqlState;
+
+    let Error::Postgres(error) = error else {
+        return false;
+    };
+    error.code().is_some_and(|code| {
+        [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+        ]
+        .contains(code)
+    })
 }
 
 /// Whether the same may succeed a little later.
@@ -575,13 +591,24 @@ impl Unit for PostgresUnit<'_> {
             name: request.name.clone(),
             closing_date: request.closing_date.map(whole_microseconds),
         };
+        let number: i64 = match self.link.query_opt(
+            "UPDATE store SET last_business = last_business + 1 RETURNING last_business",
+            &[],
+        )? {
+            Some(row) => get(&row, 0)?,
+            None => {
+                return Err(Error::Corrupt(
+                    "the row of the store isn't there".to_owned(),
+                ));
+            }
+        };
         // Versions begin where no business with this id that was removed can have ended.
         self.link.execute(
-            "WITH counted AS (UPDATE store SET last_business = last_business + 1 RETURNING last_business)
-             INSERT INTO businesses (id, number, external_id, name, closing_date, created_at, written_at, version)
-             SELECT $1, last_business, $2, $3, $4, $5, $5, $6 FROM counted",
+            "INSERT INTO businesses (id, number, external_id, name, closing_date, created_at, written_at, version)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
             &[
                 &new.id,
+                &number,
                 &new.external_id.as_deref().map(text),
                 &new.name.as_deref().map(text),
                 &new.closing_date,

@@ -7,10 +7,12 @@
 --
 -- JSON is kept as text: replies repeat it byte for byte, and `document` is one.
 
--- One row, which whoever makes or removes businesses locks first: no two of them wait for each other in a circle.
+-- One row, which whoever makes or removes businesses locks first: no two of them wait for each other in a circle. With
+-- `token_key` all servers sign the tokens that they give, so that each takes those of the others; the first one draws it.
 CREATE TABLE store (
     is_only       BOOLEAN PRIMARY KEY CHECK (is_only),
-    last_business BIGINT  NOT NULL
+    last_business BIGINT  NOT NULL,
+    token_key     BYTEA
 );
 INSERT INTO store (is_only, last_business) VALUES (true, 0);
 

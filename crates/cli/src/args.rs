@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Validate(Validate),
     Serve(Serve),
     Migrate(Migrate),
+    Copy(Copy),
     #[command(subcommand)]
     Ledger(Ledger),
 }
@@ -488,6 +489,30 @@ pub(crate) struct Migrate {
     /// The URL of the database, as for `serve` [env: LAYER_DB]
     #[arg(long, value_name = "URL")]
     pub(crate) db: Option<DatabaseName>,
+}
+
+/// Move a database file over to PostgreSQL
+///
+/// Copies everything that the file holds to a database that `migrate` has laid out and that holds nothing yet. All of it is one
+/// transaction: the database has everything in the end, or nothing. The file stays as it is, and can't be written to
+/// meanwhile: stop its server first, and serve the database from then on. Before the transaction is committed, the books of
+/// both are checked, and all payments and journal lines of both are compared.
+///
+/// The exit code is 0 if everything was copied, 2 if nothing was.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  layer-payments migrate --db postgres://owner@db.example.com/payments
+  layer-payments copy --from payments.db --to postgres://layer@db.example.com/payments
+  layer-payments serve --db postgres://layer@db.example.com/payments")]
+pub(crate) struct Copy {
+    /// The database file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+
+    /// The URL of the database in PostgreSQL, as for `serve` [env: LAYER_DB]
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<DatabaseName>,
 }
 
 /// The name of a file, or a URL that may hold a password, which no message shows.

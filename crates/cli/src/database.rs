@@ -1,14 +1,15 @@
 //! Which database a command works on: a file, or one in PostgreSQL.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
-use layer_payments_server::{Database, Postgres};
+use layer_payments_server::{CopyProgress, CopyStep, Database, Postgres};
 
 use crate::Exit;
-use crate::args::{DatabaseName, Migrate, Secret, Serve};
+use crate::args::{Copy, DatabaseName, Migrate, Secret, Serve};
 use crate::connection::given;
-use crate::output::message;
+use crate::output::{Progress, message};
 
 /// Whether a name is meant as a URL. One that isn't right is told so, instead of being the name of a new file, which
 /// messages would show with its password.
@@ -87,4 +88,52 @@ pub(crate) async fn migrate(args: Migrate) -> anyhow::Result<Exit> {
         )),
     }
     Ok(Exit::Well)
+}
+
+/// `layer-payments copy`.
+pub(crate) async fn copy(args: Copy) -> anyhow::Result<Exit> {
+    let Database::Postgres(postgres) = named(args.to)? else {
+        bail!("--to names a file; give the URL of a database in PostgreSQL");
+    };
+    let progress = Arc::new(Mutex::new(None));
+    let shown = Arc::clone(&progress);
+    let copied = layer_payments_server::copy(&args.from, &postgres, move |now: CopyProgress| {
+        shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| Progress::new(Some(now.total)))
+            .update(now.rows, now.rows, step(now.step));
+    })
+    .await;
+    // Also after an error, which would stand behind the bar.
+    let progress = progress
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(progress) = progress {
+        progress.finish();
+    }
+    let copied = copied?;
+    message(format_args!(
+        "copied {} of {} with {} journal entries; the books of both are in order, and alike",
+        counted(copied.payments, "payment", "payments"),
+        counted(copied.businesses, "business", "businesses"),
+        copied.entries,
+    ));
+    message("serve the database from now on: what is still recorded in the file isn't in it");
+    Ok(Exit::Well)
+}
+
+fn step(step: CopyStep) -> &'static str {
+    match step {
+        CopyStep::CheckSource => "checking the books in the file",
+        CopyStep::Copy => "writing",
+        CopyStep::CheckTarget => "checking the books in PostgreSQL",
+        CopyStep::Compare => "comparing both",
+        _ => "working",
+    }
+}
+
+fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }

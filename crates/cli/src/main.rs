@@ -73,6 +73,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Validate(args) => validate::run(&args),
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(args) => database::migrate(args).await,
+        Command::Copy(args) => database::copy(args).await,
         Command::Ledger(Ledger::Check(args)) => ledger::check(args).await,
     }
 }
@@ -92,6 +93,7 @@ fn log(command: &Command) -> WorkerGuard {
         | Command::Update(_)
         | Command::Validate(_)
         | Command::Migrate(_)
+        | Command::Copy(_)
         | Command::Ledger(_) => (LevelFilter::ERROR, LogFormat::Text),
     };
     let filter = EnvFilter::builder()

@@ -40,8 +40,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long is waited before something is asked for again.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The user that owns everything.
+/// The user that owns everything, and the password. It is always the same, so that tests can look for it where no password
+/// may be.
 const USER: &str = "layer";
+const PASSWORD: &str = "layer-test";
 
 /// What every server of these tests is told.
 const SETTINGS: [&str; 6] = [
@@ -78,7 +80,6 @@ pub struct Cluster {
     /// Ends with this process, however that ends, and sees to it that the server does and that the folder goes.
     keeper: Child,
     port: u16,
-    password: String,
     settings: Vec<String>,
     running: Mutex<Option<Server>>,
     databases: AtomicUsize,
@@ -153,9 +154,8 @@ impl Cluster {
             .expect("a temporary folder can be made");
         let at = folder.path();
         let programs = programs.within(at);
-        let password = random(16);
         let password_file = at.join("password");
-        fs::write(&password_file, &password).expect("the folder is writable");
+        fs::write(&password_file, PASSWORD).expect("the folder is writable");
         programs.own(at);
         let keeper = programs
             .command_of("/bin/sh")
@@ -190,7 +190,6 @@ impl Cluster {
             folder,
             keeper,
             port: 0,
-            password,
             settings,
             running: Mutex::new(None),
             databases: AtomicUsize::new(0),
@@ -406,7 +405,7 @@ impl Cluster {
     fn psql(&self, database: &str) -> Command {
         let mut command = self.programs.psql();
         command
-            .env("PGPASSWORD", &self.password)
+            .env("PGPASSWORD", PASSWORD)
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
             .args(["-U", USER, "-d", database])
             .stdin(Stdio::null());
@@ -460,7 +459,6 @@ impl Drop for Cluster {
 }
 
 impl fmt::Debug for Cluster {
-    // Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster")
             .field("folder", &self.folder.path())
@@ -477,9 +475,8 @@ impl Database<'_> {
     }
 
     fn url_at(&self, port: u16) -> String {
-        let password = &self.cluster.password;
         format!(
-            "postgres://{USER}:{password}@127.0.0.1:{port}/{}",
+            "postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{}",
             self.name
         )
     }

@@ -108,7 +108,7 @@ impl Programs {
         command
     }
 
-    /// Gives a folder to the user that the programs run as.
+    /// Gives a folder or a file to the user that the programs run as.
     ///
     /// # Panics
     ///
@@ -121,6 +121,9 @@ impl Programs {
             .output()
             .expect("chown can be run");
         expect_success("chown", &output);
+        if !folder.is_dir() {
+            return;
+        }
         let enters = self
             .command_of("/bin/sh")
             .args(["-c", r#"cd "$0" && [ -w . ]"#])

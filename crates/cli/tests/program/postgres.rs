@@ -131,7 +131,8 @@ fn the_authorities_of_the_system_are_trusted() {
 fn a_database_that_cannot_be_used_is_told_without_its_password() {
     let scratch = Scratch::new();
     let database = shared().database();
-    let wrong = database.url().replace("layer-test", "hush-hush");
+    let (_, password) = apart(&database.url());
+    let wrong = database.url().replace(&password, "hush-hush");
     let file = scratch.file("a.csv", &cash(0..1));
     let elsewhere = "postgres://layer:hush-hush@127.0.0.1:1/payments";
     for (arguments, told) in [
@@ -207,4 +208,57 @@ fn a_database_that_cannot_be_used_is_told_without_its_password() {
     let help = ran(program(&["serve", "--help"]).env("LAYER_DB", elsewhere)).succeeds();
     assert!(help.stdout.contains("[env: LAYER_DB]"), "{}", help.stdout);
     assert!(!help.stdout.contains("hush-hush"), "{}", help.stdout);
+}
+
+#[test]
+fn a_file_is_moved_over() {
+    let scratch = Scratch::new();
+    let csv = scratch.file("a.csv", &cash(0..30));
+    let file = &*scratch.db;
+    run(&["import", &csv, "--local", file]).succeeds();
+    let database = shared().database();
+    let (url, password) = apart(&database.url());
+    let with_password = |arguments: &[&str]| ran(program(arguments).env("PGPASSWORD", &password));
+    let copy = ["copy", "--from", file, "--to", &url];
+
+    let early = with_password(&copy);
+    assert_eq!((early.code, early.stdout.as_str()), (Some(2), ""));
+    assert!(
+        early.stderr.contains("`layer-payments migrate`"),
+        "{}",
+        early.stderr
+    );
+    with_password(&["migrate", "--db", &url]).succeeds();
+    let copied = with_password(&copy).succeeds();
+    assert!(
+        copied.stderr.ends_with(
+            "copied 30 payments of 1 business with 30 journal entries; the books of both are in order, and alike\n\
+             serve the database from now on: what is still recorded in the file isn't in it\n"
+        ),
+        "{}",
+        copied.stderr
+    );
+    assert!(
+        copied.stderr.contains("checking the books in the file"),
+        "{}",
+        copied.stderr
+    );
+    assert_eq!(database.sql("SELECT count(*) FROM payments"), "30");
+    with_password(&["ledger", "check", "--db", &url]).succeeds();
+
+    // Once is enough.
+    let again = with_password(&copy);
+    assert_eq!(again.code, Some(2));
+    assert!(
+        again.stderr.contains("has businesses already"),
+        "{}",
+        again.stderr
+    );
+    let wrong = run(&["copy", "--from", file, "--to", file]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(
+        wrong.stderr.contains("--to names a file"),
+        "{}",
+        wrong.stderr
+    );
 }

@@ -58,7 +58,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 ///
 /// A server has a pool of its own, so there need be none in between. One that gives each client a connection for as long
 /// as it wants, such as PgBouncer with `pool_mode = session`, does no harm. One that gives another for each transaction
-/// does: the timeouts, which are set once on each connection, and prepared statements would be somebody else's.
+/// does: the timeouts, which are set once on each connection, and prepared statements would be somebody else's. The page
+/// `postgresql` says what it takes then.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Postgres {
     /// What is the same for all hosts.

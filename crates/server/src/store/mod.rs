@@ -101,6 +101,10 @@ pub(crate) trait View {
 /// What a request that writes is about. An engine on which requests run beside each other needs to know it before they
 /// run.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "SQLite's one writer needs none of it")
+)]
 pub(crate) enum Scope {
     /// Payments of one business.
     Payments(Uuid, Wants),
@@ -113,6 +117,10 @@ pub(crate) enum Scope {
 /// What a request that writes payments names, so that an engine can read it at once before the request runs. What isn't
 /// said here is read when it is asked for.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "SQLite's one writer needs none of it")
+)]
 pub(crate) struct Wants {
     /// Of payments.
     pub(crate) external_ids: Vec<String>,

@@ -8,11 +8,12 @@
 
 mod site;
 
+use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use layer_payments_test_postgres::{Cluster, Cut, shared};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -164,19 +165,21 @@ fn a_database_that_is_restarted_and_killed_under_load_comes_back() {
     site.end();
 }
 
-/// Somebody else's transaction on a row of the business, which ends when this is dropped.
+/// Somebody else's transaction on the rows of businesses, which ends when this is dropped.
 struct Held(Child);
 
 impl Held {
-    fn of(site: &Site<'_>, business: &str) -> Held {
+    fn of(site: &Site<'_>, businesses: &[String]) -> Held {
         let sql = format!(
-            "BEGIN; SELECT id FROM businesses WHERE id = '{business}' FOR UPDATE; SELECT pg_sleep(300); COMMIT"
+            "BEGIN; SELECT id FROM businesses WHERE id IN ('{}') FOR UPDATE; SELECT pg_sleep(300); COMMIT",
+            businesses.join("', '")
         );
         let child = site
             .database
             .psql()
             .args(["-c", &sql])
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("psql can be run");
         let sleeping = "SELECT count(*) FROM pg_stat_activity
@@ -200,75 +203,111 @@ impl Drop for Held {
     }
 }
 
-/// Requests about a business that somebody else holds wait, each with a connection, until none is left for others.
+/// Makes businesses, and gives their ids.
+fn businesses(site: &Site<'_>, count: usize) -> Vec<String> {
+    let ids: Vec<String> = (0..count)
+        .map(|number| format!("b0000000-0000-4000-8000-{number:012}"))
+        .collect();
+    for id in &ids {
+        let new = json!({ "id": id });
+        let made = site.run(site.send(Method::POST, "/local/businesses", Some(&new)));
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    ids
+}
+
+/// Writes to businesses in every way at once, reads them, and gives how often each status came.
+fn everything_at_once(site: &Site<'_>, businesses: &[String], round: &str) -> BTreeMap<u16, usize> {
+    let requests = businesses.iter().flat_map(|business| {
+        let payments = format!("/v1/businesses/{business}/invoices/payments");
+        let accounts = format!("/local/businesses/{business}/ledger-accounts");
+        (0..12).map(move |number| {
+            let (path, body) = match number % 3 {
+                0 => (
+                    payments.clone(),
+                    Some(payment(&format!("{round}-{number}"))),
+                ),
+                1 => {
+                    let name = format!("OWN_{round}_{number}");
+                    let account =
+                        json!({"stable_name": name, "name": "Own", "account_type": "ASSET"});
+                    (accounts.clone(), Some(account))
+                }
+                _ => (payments.clone(), None),
+            };
+            async move {
+                let method = if body.is_some() {
+                    Method::POST
+                } else {
+                    Method::GET
+                };
+                site.send(method, &path, body.as_ref()).await.status
+            }
+        })
+    });
+    let mut counts = BTreeMap::new();
+    for status in site.run(join_all(requests)) {
+        *counts.entry(status).or_default() += 1;
+    }
+    counts
+}
+
+fn payment(external_id: &str) -> Value {
+    json!({
+        "external_id": external_id, "paid_at": "2024-02-27T02:22:55Z", "method": "CASH", "amount": 1,
+        "invoice_payments": [],
+    })
+}
+
+/// A business that somebody else holds keeps its own requests waiting, for a while, and nobody else's.
+#[test]
+fn a_business_that_is_held_is_no_other_businesss_affair() {
+    let site = Site::start(shared());
+    let all = businesses(&site, 2);
+    let held = Held::of(&site, &all[..1]);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| everything_at_once(&site, &all[..1], "held"));
+        for round in 0..10 {
+            let others = everything_at_once(&site, &all[1..], &format!("r{round}"));
+            assert_eq!(
+                others.keys().collect::<Vec<_>>(),
+                [&200, &201],
+                "{others:?}"
+            );
+        }
+        let waiting = waiting.join().expect("a client found a fault; see above");
+        // It is still read.
+        assert_eq!(waiting, BTreeMap::from([(200, 4), (503, 8)]));
+    });
+    held.release(&site);
+    let again = everything_at_once(&site, &all, "released");
+    assert_eq!(again, BTreeMap::from([(200, 8), (201, 16)]));
+    site.recovers();
+    site.verify("a business that is held");
+    site.end();
+}
+
+/// Requests about more businesses than there are connections, all of them held by somebody else.
 #[test]
 fn a_database_without_free_connections_is_waited_for_and_not_for_ever() {
     let site = Site::start(shared());
-    let other = "b0000000-0000-4000-8000-000000000000";
-    let made = site.run(site.send(
-        Method::POST,
-        "/local/businesses",
-        Some(&json!({"id": other})),
-    ));
-    assert_eq!(made.status, 201, "{}", made.body);
-    let held = Held::of(&site, site.business());
-    let account = |number: usize| json!({"stable_name": format!("OWN_{number}"), "name": "Own", "account_type": "ASSET"});
-    let accounts = format!("/local/businesses/{}/ledger-accounts", site.business());
-    let payment = |number: usize| -> Value {
-        json!({
-            "external_id": format!("payment-{number}"), "paid_at": "2024-02-27T02:22:55Z", "method": "CASH",
-            "amount": 1, "invoice_payments": [],
-        })
-    };
+    let all = businesses(&site, 20);
+    let held = Held::of(&site, &all);
     let started = Instant::now();
-    let (of_held, of_other, read) = site.run(async {
-        let records = join_all((0..5).map(|_| site.record()));
-        // Each of these has a transaction of its own.
-        let creations = join_all((0..25).map(|number| {
-            let (site, accounts, account) = (&site, &accounts, account(number));
-            async move {
-                site.send(Method::POST, accounts, Some(&account))
-                    .await
-                    .status
-            }
-        }));
-        let others = join_all((0..10).map(|number| {
-            let (site, payment) = (&site, payment(number));
-            async move {
-                let reply = site.payments(Method::POST, other, "", Some(&payment)).await;
-                reply.status
-            }
-        }));
-        let reads = join_all((0..10).map(|_| async {
-            let reply = site.payments(Method::GET, other, "", None).await;
-            reply.status
-        }));
-        let ((records, creations), (others, reads)) =
-            join(join(records, creations), join(others, reads)).await;
-        assert!(records.iter().all(|told| *told == Told::Unavailable));
-        (creations, others, reads)
-    });
+    let counts = everything_at_once(&site, &all, "held");
     println!(
-        "a row held by somebody else: {:?}, after {:?}: {of_held:?}, of another business {of_other:?}, reads {read:?}",
-        "all are answered",
+        "no free connection: {counts:?} after {:?}",
         started.elapsed()
     );
-    assert!(of_held.iter().all(|status| *status == 503), "{of_held:?}");
-    for status in of_other.iter().chain(&read) {
-        assert!(matches!(status, 200 | 201 | 503), "{status}");
-    }
+    assert!(
+        counts.keys().all(|status| matches!(status, 200 | 503)),
+        "{counts:?}"
+    );
+    assert!(counts[&503] >= 160, "{counts:?}");
     held.release(&site);
+    let again = everything_at_once(&site, &all, "released");
+    assert_eq!(again, BTreeMap::from([(200, 80), (201, 160)]));
     site.recovers();
-    // All connections are free again.
-    let statuses = site.run(join_all((0..25).map(|number| {
-        let (site, accounts, account) = (&site, &accounts, account(number));
-        async move {
-            site.send(Method::POST, accounts, Some(&account))
-                .await
-                .status
-        }
-    })));
-    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
     site.verify("no free connection");
     site.end();
 }

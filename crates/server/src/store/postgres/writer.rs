@@ -1,8 +1,8 @@
 //! Writing: one transaction at a time for each business, with all requests that wait for it.
 //!
-//! A business's first request starts a task; what comes for the business while its transaction runs waits, and is the
-//! next one together. So the wait for the database's disk is shared, as it is in SQLite, and businesses don't wait for
-//! each other.
+//! A business's first request starts a task; what comes for the business while its transaction runs waits, and the
+//! payments of it are the next one together. So the wait for the database's disk is shared, as it is in SQLite, a business
+//! takes one connection however many requests it gets, and businesses don't wait for each other.
 //!
 //! A transaction locks its business's row before it reads anything (`FOR NO KEY UPDATE`, at READ COMMITTED, where each
 //! statement sees what was committed before it began). Whatever another server's transaction wrote to the business is
@@ -81,7 +81,8 @@ impl std::fmt::Debug for Queue {
 /// A request that waits.
 struct Waiting {
     job: Box<dyn Job>,
-    wants: Wants,
+    /// What it names, if others may be in its transaction.
+    wants: Option<Wants>,
 }
 
 /// Work that may have to be done again, when its transaction was lost.
@@ -175,29 +176,28 @@ impl Writer {
             _place: place,
         });
         let inner = Arc::clone(&self.0);
-        match scope {
-            Scope::Payments(business, wants) => {
-                let waiting = Waiting { job, wants };
-                let is_first = match lock(&inner.queues).entry(business) {
-                    Entry::Occupied(mut queue) => {
-                        queue.get_mut().0.push_back(waiting);
-                        false
-                    }
-                    Entry::Vacant(none) => {
-                        none.insert(Queue(VecDeque::from([waiting])));
-                        true
-                    }
-                };
-                if is_first {
-                    tokio::spawn(inner.serve(business));
-                }
-            }
-            Scope::Business(business) => {
-                tokio::spawn(inner.transact(Some(business), false, alone(job)));
-            }
+        let (business, wants) = match scope {
+            Scope::Payments(business, wants) => (business, Some(wants)),
+            Scope::Business(business) => (business, None),
             Scope::Store => {
-                tokio::spawn(inner.transact(None, true, alone(job)));
+                let alone = vec![Waiting { job, wants: None }];
+                tokio::spawn(inner.transact(None, true, alone));
+                return result.await.map_err(|_| Error::Closed)?;
             }
+        };
+        let waiting = Waiting { job, wants };
+        let is_first = match lock(&inner.queues).entry(business) {
+            Entry::Occupied(mut queue) => {
+                queue.get_mut().0.push_back(waiting);
+                false
+            }
+            Entry::Vacant(none) => {
+                none.insert(Queue(VecDeque::from([waiting])));
+                true
+            }
+        };
+        if is_first {
+            tokio::spawn(inner.serve(business));
         }
         result.await.map_err(|_| Error::Closed)?
     }
@@ -212,13 +212,6 @@ impl Writer {
     }
 }
 
-fn alone(job: Box<dyn Job>) -> Vec<Waiting> {
-    vec![Waiting {
-        job,
-        wants: Wants::default(),
-    }]
-}
-
 impl Inner {
     /// Runs transactions for a business until nothing waits for it any more.
     async fn serve(self: Arc<Self>, business: Uuid) {
@@ -230,24 +223,38 @@ impl Inner {
                         queue.remove();
                         return;
                     }
-                    let count = waiting.len().min(BATCH);
+                    let together = waiting
+                        .iter()
+                        .take(BATCH)
+                        .take_while(|waiting| waiting.wants.is_some());
+                    let count = together.count().max(1);
                     waiting.drain(..count).collect::<Vec<_>>()
                 }
                 Entry::Vacant(_) => return,
             };
-            Arc::clone(&self)
+            let lost = Arc::clone(&self)
                 .transact(Some(business), false, batch)
                 .await;
+            if let Some(lost) = lost.filter(|lost| concerns_all(lost)) {
+                // Whoever waits behind it would wait as long, and one after another.
+                let waiting = match lock(&self.queues).entry(business) {
+                    Entry::Occupied(mut queue) => std::mem::take(&mut queue.get_mut().0),
+                    Entry::Vacant(_) => VecDeque::new(),
+                };
+                for Waiting { job, .. } in waiting {
+                    job.settle(Some(Error::Lost(Arc::clone(&lost))));
+                }
+            }
         }
     }
 
-    /// Runs requests in one transaction and answers them.
+    /// Runs requests in one transaction and answers them. Gives what it was lost for, if it was.
     async fn transact(
         self: Arc<Self>,
         business: Option<Uuid>,
         of_store: bool,
         batch: Vec<Waiting>,
-    ) {
+    ) -> Option<Arc<Error>> {
         let mut batch = batch;
         let mut attempt = 1;
         let lost = loop {
@@ -278,7 +285,7 @@ impl Inner {
             let Ok((returned, result, xid, is_committing)) =
                 tokio::task::spawn_blocking(work).await
             else {
-                return;
+                return None;
             };
             batch = returned;
             let error = match result {
@@ -314,6 +321,7 @@ impl Inner {
         for Waiting { job, .. } in batch {
             job.settle(lost.as_ref().map(|error| Error::Lost(Arc::clone(error))));
         }
+        lost
     }
 
     /// What became of a transaction whose connection was lost at its COMMIT.
@@ -361,6 +369,18 @@ enum Outcome {
 /// Twice as long each time, since what was in the way may take a while: a database restarts in seconds.
 fn pause(attempt: u32) -> Duration {
     Duration::from_millis(25 << attempt.min(6))
+}
+
+/// Whether a transaction was lost for what others of the business will meet, too: no connection, no answer, or somebody
+/// else's lock.
+fn concerns_all(lost: &Error) -> bool {
+    match lost {
+        Error::Pool(_) | Error::Silent | Error::Unknown(_) => true,
+        Error::Postgres(error) => {
+            error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE)
+        }
+        _ => false,
+    }
 }
 
 /// Whether what was lost with this error can be run again.
@@ -469,8 +489,8 @@ impl Transaction<'_> {
             remembered: &self.inner.remembered,
         };
         let mut wants = Wants::default();
-        for waiting in &*batch {
-            wants.extend(&waiting.wants);
+        for named in batch.iter().filter_map(|waiting| waiting.wants.as_ref()) {
+            wants.extend(named);
         }
         if let Some(business) = business
             && let Some(state) = unit.state(business)?

@@ -698,3 +698,205 @@ impl Unit for PostgresUnit<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use layer_payments_test_postgres as test_postgres;
+
+    use super::super::super::{Store, View};
+    use super::*;
+    use crate::config::Database;
+
+    const BUSINESS: Uuid = Uuid::from_u128(1);
+
+    struct Opened {
+        store: Store,
+        database: test_postgres::Database<'static>,
+    }
+
+    async fn open() -> Opened {
+        let database = test_postgres::shared().database();
+        let store = opened(&database).await;
+        let register = store.write(Scope::Store, |unit| unit.register_business(BUSINESS));
+        register.await.unwrap();
+        Opened { store, database }
+    }
+
+    async fn opened(database: &test_postgres::Database<'_>) -> Store {
+        let url = crate::Postgres::from_url(&database.url()).unwrap();
+        Store::open(Database::from(url.migrate(true)), Policy::default())
+            .await
+            .unwrap()
+    }
+
+    fn payments() -> Scope {
+        Scope::Payments(BUSINESS, Wants::default())
+    }
+
+    /// Names an invoice, which registers it.
+    fn name(unit: &mut dyn Unit, invoice: &str) -> Result<Uuid, Error> {
+        use crate::domain::resolve::InvoiceName;
+
+        match unit.books(BUSINESS)?.invoice(None, Some(invoice))? {
+            InvoiceName::Is(id) => Ok(id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    impl Opened {
+        async fn invoices(&self) -> Vec<String> {
+            let read = |view: &mut dyn View| view.invoices(BUSINESS, None);
+            let invoices = self.store.read(read).await.unwrap();
+            let mut names: Vec<String> = invoices
+                .into_iter()
+                .filter_map(|invoice| invoice.external_id)
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    /// Holds up a business's first transaction until all requests wait, so that those behind it are one transaction.
+    async fn together<T>(opened: &Opened, requests: impl Future<Output = T>) -> T {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let first = opened.store.write(payments(), move |unit| {
+            let _ = lock(&wait).recv();
+            name(unit, "first").map(drop)
+        });
+        let requests = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let release = async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                go.send(()).unwrap();
+            };
+            tokio::join!(requests, release).0
+        };
+        let (first, result) = tokio::join!(first, requests);
+        first.unwrap();
+        result
+    }
+
+    async fn versions(opened: &Opened) -> i64 {
+        let version = opened.database.sql("SELECT version FROM businesses");
+        version.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failing_request_takes_back_its_own_work_only() {
+        let opened = open().await;
+        let before = versions(&opened).await;
+        let good = |invoice: &'static str| {
+            opened
+                .store
+                .write(payments(), move |unit| name(unit, invoice).map(drop))
+        };
+        let refused = opened.store.write(payments(), |unit| {
+            name(unit, "refused")?;
+            Err::<(), _>(Error::NoPayment)
+        });
+        let panicking = opened.store.write(payments(), |unit| {
+            name(unit, "panicking")?;
+            panic!("on purpose");
+            #[expect(unreachable_code, reason = "it says what the work gives")]
+            Ok(())
+        });
+        let requests = async { tokio::join!(good("a"), refused, panicking, good("b")) };
+        let (a, refused, panicking, b) = together(&opened, requests).await;
+        a.unwrap();
+        b.unwrap();
+        assert!(matches!(refused, Err(Error::NoPayment)));
+        assert!(matches!(panicking, Err(Error::Panicked(text)) if text == "on purpose"));
+        assert_eq!(opened.invoices().await, ["a", "b", "first"]);
+        // The four were one transaction behind the first.
+        assert_eq!(versions(&opened).await, before + 2);
+    }
+
+    #[tokio::test]
+    async fn requests_of_one_transaction_see_what_those_before_them_did() {
+        let opened = open().await;
+        let same = || opened.store.write(payments(), |unit| name(unit, "same"));
+        let requests = async { tokio::join!(same(), same(), same()) };
+        let (a, b, c) = together(&opened, requests).await;
+        let a = a.unwrap();
+        assert_eq!((b.unwrap(), c.unwrap()), (a, a));
+        assert_eq!(opened.invoices().await, ["first", "same"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_forgotten_when_another_server_writes() {
+        let opened = open().await;
+        let other = opened_again(&opened).await;
+        let account = |store: &Store| {
+            store.write(payments(), |unit| {
+                unit.books(BUSINESS)?.chart_account("CASH")
+            })
+        };
+        let first = account(&opened.store).await.unwrap();
+        assert_eq!(account(&opened.store).await.unwrap(), first);
+        other
+            .write(Scope::Store, |unit| {
+                unit.reset()?;
+                unit.register_business(BUSINESS)
+            })
+            .await
+            .unwrap();
+        let second = account(&other).await.unwrap();
+        assert_ne!(second, first);
+        assert_eq!(account(&opened.store).await.unwrap(), second);
+    }
+
+    async fn opened_again(opened: &Opened) -> Store {
+        self::opened(&opened.database).await
+    }
+
+    #[tokio::test]
+    async fn time_does_not_go_back_whatever_the_clocks_say() {
+        let opened = open().await;
+        let ahead = "UPDATE businesses SET written_at = '2100-01-01T00:00:00Z'";
+        opened.database.sql(ahead);
+        let now = opened
+            .store
+            .write(payments(), |unit| Ok(unit.books(BUSINESS)?.now()));
+        let expected: Timestamp = "2100-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(now.await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_lost_transaction_is_run_again_and_counts_once() {
+        let opened = open().await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let database = opened.database.name().to_owned();
+        let mut runs = 0;
+        let counted = opened.store.write(payments(), move |unit| {
+            name(unit, "lost")?;
+            runs += 1;
+            if runs == 1 {
+                test_postgres::shared().sql(&database, cut);
+            }
+            // Notices that the connection is gone.
+            name(unit, "kept")?;
+            Ok(runs)
+        });
+        assert_eq!(counted.await.unwrap(), 2);
+        assert_eq!(opened.invoices().await, ["kept", "lost"]);
+    }
+
+    #[tokio::test]
+    async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
+        let opened = open().await;
+        let writes = (1..=20).map(|n| {
+            opened
+                .store
+                .write(payments(), move |unit| name(unit, &format!("i{n}")))
+        });
+        let (results, ()) =
+            tokio::join!(futures_util::future::join_all(writes), opened.store.close());
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let late = opened.store.write(payments(), |unit| name(unit, "late"));
+        assert!(matches!(late.await, Err(Error::Closed)));
+        let count = opened.database.sql("SELECT count(*) FROM invoices");
+        assert_eq!(count, "20");
+    }
+}

@@ -48,10 +48,9 @@ impl Postgres {
             schema::migrate(&mut connection).await?;
         }
         schema::check(&connection).await?;
-        let knows_transactions = schema::knows_transactions(&connection).await?;
         drop(connection);
         Ok(Postgres {
-            writer: Writer::new(pool.clone(), policy, knows_transactions),
+            writer: Writer::new(pool.clone(), policy),
             pool,
         })
     }

@@ -121,6 +121,37 @@ fn what_became_of_a_commit_is_asked_until_the_database_is_back() {
     site.end();
 }
 
+/// A crash takes away what wasn't written yet, and with it that a transaction's number was ever given. It is given again,
+/// to another transaction, and what becomes of that says nothing about the first one.
+#[test]
+fn what_became_of_a_commit_is_not_mistaken_for_that_of_another_after_a_crash() {
+    let cluster = Cluster::start();
+    let site = Site::start(&cluster);
+    assert_eq!(site.run(site.record()), Told::Recorded);
+    for _ in 0..4 {
+        site.proxy.refuse();
+        site.proxy.cut_next(Cut::BeforeCommit);
+        let cuts = site.proxy.cuts();
+        let told = thread::scope(|scope| {
+            scope.spawn(|| {
+                becomes("the cut", || site.proxy.cuts() > cuts);
+                cluster.kill();
+                cluster.start_again();
+                // Others come first, and each takes a number.
+                for _ in 0..10 {
+                    site.database.sql("SELECT pg_current_xact_id()");
+                }
+                site.proxy.go_on();
+            });
+            site.run(site.record())
+        });
+        println!("after a crash: {told:?}");
+        site.recovers();
+        site.verify("commits that a crash took away");
+    }
+    site.end();
+}
+
 #[test]
 fn a_database_that_is_restarted_and_killed_under_load_comes_back() {
     let cluster = Cluster::start();

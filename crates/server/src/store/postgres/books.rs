@@ -167,6 +167,8 @@ pub(super) struct Header {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) business: Uuid,
+    /// The version that the transaction at hand wrote, if it did.
+    pub(super) written: Option<i64>,
     /// As the requests that are kept leave it.
     pub(super) header: Header,
     /// As the request at hand leaves it.
@@ -202,6 +204,7 @@ impl State {
     pub(super) fn new(business: Uuid, header: Header) -> State {
         State {
             business,
+            written: None,
             header,
             current: header,
             payments: Table::default(),
@@ -337,12 +340,15 @@ impl State {
     pub(super) fn next_version(&mut self) -> Header {
         self.header.version += 1;
         self.current.version = self.header.version;
+        self.written = Some(self.header.version);
         self.header
     }
 
-    /// Notes the closing date that was written.
-    pub(super) fn close_until(&mut self, closing_date: Option<Timestamp>) {
+    /// Notes the closing date that is written.
+    pub(super) fn close_until(&mut self, closing_date: Option<Timestamp>) -> Header {
+        self.header.closing_date = closing_date;
         self.current.closing_date = closing_date;
+        self.next_version()
     }
 
     fn learn_payment(&mut self, kept: Kept) {
@@ -437,6 +443,7 @@ const INVOICES_BY_IDS: &str = concat!(
 pub(super) struct PostgresBooks<'a> {
     link: Link<'a>,
     state: &'a mut State,
+    write: Uuid,
     now: Timestamp,
     policy: Policy,
     /// What was posted and isn't in the accounts' balances yet: debits and credits.
@@ -447,12 +454,14 @@ impl<'a> PostgresBooks<'a> {
     pub(super) fn new(
         link: Link<'a>,
         state: &'a mut State,
+        write: Uuid,
         now: Timestamp,
         policy: Policy,
     ) -> PostgresBooks<'a> {
         PostgresBooks {
             link,
             state,
+            write,
             now,
             policy,
             uncarried: HashMap::new(),
@@ -678,7 +687,7 @@ impl<'a> PostgresBooks<'a> {
     /// that has its transaction for itself, where all of it is taken back together.
     fn write_through(&mut self) -> Result<(), Error> {
         self.state.keep();
-        save::save(self.link, self.state, self.now)
+        save::save(self.link, self.state, self.write, self.now)
     }
 }
 

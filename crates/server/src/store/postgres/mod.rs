@@ -52,10 +52,9 @@ impl Postgres {
         }
         let connection = pool.get().await?;
         schema::check(&connection).await?;
-        let knows_transactions = schema::knows_transactions(&connection).await?;
         drop(connection);
         Ok(Postgres {
-            writer: Writer::new(pool.clone(), policy, knows_transactions),
+            writer: Writer::new(pool.clone(), policy),
             pool,
         })
     }

@@ -37,11 +37,27 @@ impl Statements {
     }
 }
 
+/// How many of the last writes a row has the ids of.
+pub(super) const WRITES: i64 = 32;
+
+/// Puts the id of a write, a parameter, before those that its row has.
+macro_rules! writes {
+    ($write:literal) => {
+        concat!("writes = (ARRAY[", $write, "::uuid] || writes)[1:32]")
+    };
+}
+pub(super) use writes;
+
 /// Writes what is in memory and not in the database yet.
 ///
 /// An external id may move from one row to another, and a unique index is checked row by row; so names that go are taken
 /// away before any is given.
-pub(super) fn save(link: Link<'_>, state: &mut State, now: Timestamp) -> Result<(), Error> {
+pub(super) fn save(
+    link: Link<'_>,
+    state: &mut State,
+    write: Uuid,
+    now: Timestamp,
+) -> Result<(), Error> {
     let business = state.business;
     let mut statements = Statements::default();
     free_names(state, &mut statements);
@@ -69,13 +85,18 @@ pub(super) fn save(link: Link<'_>, state: &mut State, now: Timestamp) -> Result<
     state.forget_kept_entries();
     let header = state.next_version();
     statements.add(
-        "UPDATE businesses SET version = $2, last_payment = $3, last_entry = $4, written_at = $5 WHERE id = $1",
+        concat!(
+            "UPDATE businesses SET version = $2, last_payment = $3, last_entry = $4, written_at = $5, ",
+            writes!("$6"),
+            " WHERE id = $1"
+        ),
         vec![
             Box::new(business),
             Box::new(header.version),
             Box::new(header.last_payment),
             Box::new(header.last_entry),
             Box::new(now),
+            Box::new(write),
         ],
     );
     statements.run(link)

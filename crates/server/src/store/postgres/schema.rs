@@ -58,11 +58,3 @@ pub(super) async fn check(connection: &Connection) -> Result<(), OpenError> {
         None => Err(OpenError::NotMigrated),
     }
 }
-
-/// Whether the database can tell what became of a transaction.
-pub(super) async fn knows_transactions(connection: &Connection) -> Result<bool, OpenError> {
-    let row = connection
-        .query_one("SELECT to_regproc('pg_xact_status') IS NOT NULL", &[])
-        .await?;
-    Ok(row.try_get(0)?)
-}

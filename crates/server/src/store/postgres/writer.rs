@@ -22,11 +22,12 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::{Error, Policy, Scope, Unit, Wants, panic_text};
@@ -59,8 +60,6 @@ pub(super) struct Writer(Arc<Inner>);
 struct Inner {
     pool: Pool,
     policy: Policy,
-    /// Whether the database can tell what became of a transaction.
-    knows_transactions: bool,
     runtime: Handle,
     /// A place for each request that waits or is being done.
     places: Arc<Semaphore>,
@@ -146,11 +145,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Writer {
-    pub(super) fn new(pool: Pool, policy: Policy, knows_transactions: bool) -> Writer {
+    pub(super) fn new(pool: Pool, policy: Policy) -> Writer {
         Writer(Arc::new(Inner {
             pool,
             policy,
-            knows_transactions,
             runtime: Handle::current(),
             places: Arc::new(Semaphore::new(QUEUE)),
             queues: Mutex::new(HashMap::new()),
@@ -181,7 +179,7 @@ impl Writer {
             Scope::Business(business) => (business, None),
             Scope::Store => {
                 let alone = vec![Waiting { job, wants: None }];
-                tokio::spawn(inner.transact(None, true, alone));
+                tokio::spawn(inner.transact(None, alone));
                 return result.await.map_err(|_| Error::Closed)?;
             }
         };
@@ -232,9 +230,7 @@ impl Inner {
                 }
                 Entry::Vacant(_) => return,
             };
-            let lost = Arc::clone(&self)
-                .transact(Some(business), false, batch)
-                .await;
+            let lost = Arc::clone(&self).transact(Some(business), batch).await;
             if let Some(lost) = lost.filter(|lost| concerns_all(lost)) {
                 // Whoever waits behind it would wait as long, and one after another.
                 let waiting = match lock(&self.queues).entry(business) {
@@ -252,7 +248,6 @@ impl Inner {
     async fn transact(
         self: Arc<Self>,
         business: Option<Uuid>,
-        of_store: bool,
         batch: Vec<Waiting>,
     ) -> Option<Arc<Error>> {
         let mut batch = batch;
@@ -269,22 +264,19 @@ impl Inner {
                     let mut transaction = Transaction {
                         inner: &inner,
                         link,
-                        xid: None,
-                        is_committing: false,
+                        write: Uuid::now_v7(),
+                        committing: None,
                     };
-                    let result = transaction.run(business, of_store, &mut batch);
+                    let result = transaction.run(business, &mut batch);
                     let is_good = match &result {
                         Ok(()) => IsGood(true),
                         Err(_) => link.end(&result),
                     };
-                    let (xid, is_committing) = (transaction.xid, transaction.is_committing);
-                    ((batch, result, xid, is_committing), is_good)
+                    ((batch, result, transaction.committing), is_good)
                 })
             };
             // The work catches the panics of requests; one of its own loses the requests, which are told so.
-            let Ok((returned, result, xid, is_committing)) =
-                tokio::task::spawn_blocking(work).await
-            else {
+            let Ok((returned, result, committing)) = tokio::task::spawn_blocking(work).await else {
                 return None;
             };
             batch = returned;
@@ -297,10 +289,9 @@ impl Inner {
             } else {
                 lock(&self.remembered).clear();
             }
-            let outcome = if is_committing && !took_another_side(&error) {
-                self.find_out(xid).await
-            } else {
-                Outcome::Lost
+            let outcome = match committing {
+                Some(write) if !took_another_side(&error) => self.find_out(business, write).await,
+                _ => Outcome::Lost,
             };
             match outcome {
                 Outcome::Committed => break None,
@@ -325,41 +316,83 @@ impl Inner {
     }
 
     /// What became of a transaction whose connection was lost at its COMMIT.
-    async fn find_out(self: &Arc<Self>, xid: Option<String>) -> Outcome {
-        let Some(xid) = xid else {
-            return Outcome::Unknown;
-        };
-        let found = tokio::time::timeout(FINDING_OUT, self.ask_until_told(&xid)).await;
-        found.unwrap_or(Outcome::Unknown)
-    }
-
-    async fn ask_until_told(&self, xid: &str) -> Outcome {
-        // The server notices after us that the connection is gone; until then the transaction is in progress.
+    ///
+    /// The row that it had locked tells, once it can be locked again: the transaction is over then. PostgreSQL's own
+    /// number of a transaction wouldn't do: after a crash it gives those again of which nothing had come to the disk.
+    async fn find_out(&self, business: Option<Uuid>, write: Write) -> Outcome {
+        let started = Instant::now();
         let mut attempt = 1;
         loop {
-            match self.status(xid).await {
-                Ok(Some(status)) if status == "committed" => return Outcome::Committed,
-                Ok(Some(status)) if status == "aborted" => return Outcome::Lost,
-                Ok(_) => {}
+            match self.is_written(business, write).await {
+                Ok(outcome) => return outcome,
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "can't ask what became of a transaction"
                 ),
             }
+            // The other side may notice after this one that the connection is gone, and holds the lock until then.
             tokio::time::sleep(pause(attempt)).await;
             attempt += 1;
+            if started.elapsed() > FINDING_OUT {
+                return Outcome::Unknown;
+            }
         }
     }
 
-    async fn status(&self, xid: &str) -> Result<Option<String>, Error> {
+    async fn is_written(&self, business: Option<Uuid>, write: Write) -> Result<Outcome, Error> {
         let connection = self.pool.get().await?;
-        let row = connection
-            .query_one("SELECT pg_xact_status($1::text::xid8)", &[&xid])
-            .await?;
-        Ok(row.try_get(0)?)
+        let (runtime, patience) = (self.runtime.clone(), self.pool.patience());
+        let ask = move || {
+            connect::on(connection, |connection| {
+                let link = Link::new(connection, &runtime, patience);
+                let result = ask(link, business, write);
+                let is_good = link.end(&result);
+                (result, is_good)
+            })
+        };
+        match tokio::task::spawn_blocking(ask).await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Panicked(error.to_string())),
+        }
     }
 }
 
+/// A write that is about to be committed, and the version that its row has by it.
+#[derive(Clone, Copy, Debug)]
+struct Write {
+    id: Uuid,
+    version: i64,
+}
+
+/// Looks for a write in the row that it locked.
+fn ask(link: Link<'_>, business: Option<Uuid>, write: Write) -> Result<Outcome, Error> {
+    link.run("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'")?;
+    let row = match business {
+        Some(business) => link.query_opt(
+            "SELECT version, $2 = ANY (writes) FROM businesses WHERE id = $1 FOR NO KEY UPDATE",
+            &[&business, &write.id],
+        )?,
+        None => link.query_opt(
+            "SELECT version, $1 = ANY (writes) FROM store FOR UPDATE",
+            &[&write.id],
+        )?,
+    };
+    let Some(row) = row else {
+        // The business was removed since, and what was written to it with it.
+        return Ok(Outcome::Unknown);
+    };
+    let (version, is_there): (i64, bool) = (get(&row, 0)?, get(&row, 1)?);
+    Ok(if is_there {
+        Outcome::Committed
+    } else if version - write.version < save::WRITES {
+        Outcome::Lost
+    } else {
+        // So many others wrote since that it may have fallen off.
+        Outcome::Unknown
+    })
+}
+
+#[derive(Debug)]
 enum Outcome {
     Committed,
     Lost,
@@ -457,45 +490,42 @@ pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
 struct Transaction<'a> {
     inner: &'a Inner,
     link: Link<'a>,
-    /// The transaction's id, by which the database knows what became of it.
-    xid: Option<String>,
-    /// Whether COMMIT was sent.
-    is_committing: bool,
+    /// The id of what it writes.
+    write: Uuid,
+    /// What COMMIT is sent for, once it is.
+    committing: Option<Write>,
 }
 
 impl Transaction<'_> {
-    fn run(
-        &mut self,
-        business: Option<Uuid>,
-        of_store: bool,
-        batch: &mut [Waiting],
-    ) -> Result<(), Error> {
+    /// Runs requests about a business, or about the store, which are kept if this gives `Ok`.
+    fn run(&mut self, business: Option<Uuid>, batch: &mut [Waiting]) -> Result<(), Error> {
         let link = self.link;
-        let xid = if self.inner.knows_transactions {
-            "SELECT pg_current_xact_id()::text"
-        } else {
-            "SELECT NULL::text"
-        };
-        let row = link.begin("BEGIN ISOLATION LEVEL READ COMMITTED", xid, &[])?;
-        self.xid = row.and_then(|row| get(&row, 0).transpose()).transpose()?;
-        if of_store {
-            link.query("SELECT is_only FROM store FOR UPDATE", &[])?;
-        }
-        let mut unit = PostgresUnit {
-            link,
-            states: HashMap::new(),
-            now: whole_microseconds(Timestamp::now()),
-            policy: self.inner.policy,
-            remembered: &self.inner.remembered,
-        };
         let mut wants = Wants::default();
         for named in batch.iter().filter_map(|waiting| waiting.wants.as_ref()) {
             wants.extend(named);
         }
-        if let Some(business) = business
-            && let Some(state) = unit.state(business)?
-        {
-            state.read(link, &wants)?;
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        let mut unit = PostgresUnit {
+            link,
+            states: HashMap::new(),
+            has_written: false,
+            write: self.write,
+            now: whole_microseconds(Timestamp::now()),
+            policy: self.inner.policy,
+            remembered: &self.inner.remembered,
+        };
+        match business {
+            Some(business) => {
+                let row = link.begin(begin, LOCK, &[&business])?;
+                let state = row.map(|row| unit.locked(business, &row)).transpose()?;
+                unit.states.insert(business, state);
+                if let Some(state) = unit.state(business)? {
+                    state.read(link, &wants)?;
+                }
+            }
+            None => {
+                link.begin(begin, "SELECT is_only FROM store FOR UPDATE", &[])?;
+            }
         }
         let is_alone = batch.len() == 1;
         for waiting in batch {
@@ -510,14 +540,34 @@ impl Transaction<'_> {
                 Ran::Lost(error) => return Err(error),
             }
         }
-        let now = unit.now;
+        let (id, now) = (self.write, unit.now);
+        let mut has_written = unit.has_written;
         let mut states = unit.states;
         for state in states.values_mut().flatten() {
             if state.has_changes() {
-                save::save(link, state, now)?;
+                save::save(link, state, id, now)?;
             }
+            has_written |= state.written.is_some();
         }
-        self.is_committing = true;
+        let version = match business {
+            Some(business) => states
+                .get(&business)
+                .and_then(|state| state.as_ref()?.written),
+            None if has_written => {
+                let row = link.query_opt(
+                    concat!(
+                        "UPDATE store SET version = version + 1, ",
+                        save::writes!("$1"),
+                        " RETURNING version"
+                    ),
+                    &[&id],
+                )?;
+                row.map(|row| get(&row, 0)).transpose()?
+            }
+            None => None,
+        };
+        // What wrote nothing can simply be run again.
+        self.committing = version.map(|version| Write { id, version });
         link.run("COMMIT")?;
         let mut remembered = lock(&self.inner.remembered);
         if remembered.len() + states.len() > REMEMBERED {
@@ -537,10 +587,18 @@ struct PostgresUnit<'a> {
     link: Link<'a>,
     /// The businesses that are locked; `None` for one that isn't there.
     states: HashMap<Uuid, Option<State>>,
+    /// Whether anything was written beside what the states have.
+    has_written: bool,
+    /// The id of what is written.
+    write: Uuid,
     now: Timestamp,
     policy: Policy,
     remembered: &'a Mutex<HashMap<Uuid, State>>,
 }
+
+/// Locks a business's row and reads what [`PostgresUnit::locked`] takes.
+const LOCK: &str = "SELECT version, closing_date, last_payment, last_entry, written_at FROM businesses WHERE id = $1
+     FOR NO KEY UPDATE";
 
 impl PostgresUnit<'_> {
     /// What is known of a business, which is locked from now on. `None` if it isn't there.
@@ -553,29 +611,25 @@ impl PostgresUnit<'_> {
     }
 
     fn lock(&mut self, business: Uuid) -> Result<Option<State>, Error> {
-        let row = self.link.query_opt(
-            "SELECT version, closing_date, last_payment, last_entry, written_at FROM businesses WHERE id = $1
-             FOR NO KEY UPDATE",
-            &[&business],
-        )?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
+        let row = self.link.query_opt(LOCK, &[&business])?;
+        row.map(|row| self.locked(business, &row)).transpose()
+    }
+
+    /// What is known of a business whose row was just locked.
+    fn locked(&mut self, business: Uuid, row: &Row) -> Result<State, Error> {
         let header = Header {
-            version: get(&row, 0)?,
-            closing_date: get(&row, 1)?,
-            last_payment: get(&row, 2)?,
-            last_entry: get(&row, 3)?,
+            version: get(row, 0)?,
+            closing_date: get(row, 1)?,
+            last_payment: get(row, 2)?,
+            last_entry: get(row, 3)?,
         };
         // A clock that is behind another server's, or was set back, must not put a later payment before an earlier one
         // in the order of import.
-        self.now = self.now.max(get(&row, 4)?);
+        self.now = self.now.max(get(row, 4)?);
         let remembered = lock(self.remembered).remove(&business);
-        Ok(Some(
-            remembered
-                .filter(|state| state.header == header)
-                .unwrap_or_else(|| State::new(business, header)),
-        ))
+        Ok(remembered
+            .filter(|state| state.header == header)
+            .unwrap_or_else(|| State::new(business, header)))
     }
 }
 
@@ -639,6 +693,7 @@ impl Unit for PostgresUnit<'_> {
             )?;
         }
         self.states.remove(&new.id);
+        self.has_written = true;
         Ok((new, IsNew(true)))
     }
 
@@ -650,13 +705,15 @@ impl Unit for PostgresUnit<'_> {
         let Some(state) = self.state(business)? else {
             return Err(Error::NoBusiness(business));
         };
-        state.close_until(closing_date);
+        let version = state.close_until(closing_date).version;
         let row = self.link.query_opt(
             concat!(
-                "UPDATE businesses SET closing_date = $2, version = version + 1 WHERE id = $1 RETURNING ",
+                "UPDATE businesses SET closing_date = $2, version = $3, ",
+                save::writes!("$4"),
+                " WHERE id = $1 RETURNING ",
                 read::business_columns!()
             ),
-            &[&business, &closing_date],
+            &[&business, &closing_date, &version, &self.write],
         )?;
         match row {
             Some(row) => read::business(&row),
@@ -666,6 +723,7 @@ impl Unit for PostgresUnit<'_> {
 
     fn reset(&mut self) -> Result<(), Error> {
         self.states.clear();
+        self.has_written = true;
         lock(self.remembered).clear();
         // Whoever writes to a business is waited for, and none begins anew. Each table before those that it refers to.
         self.link.run(
@@ -687,13 +745,15 @@ impl Unit for PostgresUnit<'_> {
     }
 
     fn books(&mut self, business: Uuid) -> Result<Box<dyn LocalBooks<Error = Error> + '_>, Error> {
-        let (link, policy) = (self.link, self.policy);
+        let (link, write, policy) = (self.link, self.write, self.policy);
         if self.state(business)?.is_none() {
             return Err(Error::NoBusiness(business));
         }
         let now = self.now;
         match self.states.get_mut(&business).and_then(Option::as_mut) {
-            Some(state) => Ok(Box::new(PostgresBooks::new(link, state, now, policy))),
+            Some(state) => Ok(Box::new(PostgresBooks::new(
+                link, state, write, now, policy,
+            ))),
             None => Err(Error::NoBusiness(business)),
         }
     }
@@ -706,6 +766,8 @@ mod tests {
     use super::super::super::{Store, View};
     use super::*;
     use crate::config::Database;
+    use crate::domain::books::Books as _;
+    use crate::domain::resolve::{InvoiceName, Registry as _};
 
     const BUSINESS: Uuid = Uuid::from_u128(1);
 
@@ -735,8 +797,6 @@ mod tests {
 
     /// Names an invoice, which registers it.
     fn name(unit: &mut dyn Unit, invoice: &str) -> Result<Uuid, Error> {
-        use crate::domain::resolve::InvoiceName;
-
         match unit.books(BUSINESS)?.invoice(None, Some(invoice))? {
             InvoiceName::Is(id) => Ok(id),
             other => panic!("{other:?}"),

@@ -7,18 +7,22 @@
 --
 -- JSON is kept as text: replies repeat it byte for byte, and `document` is one.
 
+-- `version` of a row that writes lock counts the transactions that wrote, and `writes` has the ids of the last of them,
+-- the newest first: so whoever lost the connection at a COMMIT finds out whether that was done.
+
 -- One row, which whoever makes or removes businesses locks first: no two of them wait for each other in a circle. With
 -- `token_key` all servers sign the tokens that they give, so that each takes those of the others; the first one draws it.
 CREATE TABLE store (
     is_only       BOOLEAN PRIMARY KEY CHECK (is_only),
     last_business BIGINT  NOT NULL,
+    version       BIGINT  NOT NULL DEFAULT 0,
+    writes        UUID[]  NOT NULL DEFAULT '{}',
     token_key     BYTEA
 );
 INSERT INTO store (is_only, last_business) VALUES (true, 0);
 
 -- A write locks its business's row first, so the writes of a business are in one order, whichever server has them. The
--- counters say what was given last; `version` counts the transactions that wrote, so that a server knows whether what it
--- remembers still holds.
+-- counters say what was given last; by `version` a server knows whether what it remembers still holds, too.
 CREATE TABLE businesses (
     id           UUID        PRIMARY KEY,
     number       BIGINT      NOT NULL,
@@ -29,6 +33,7 @@ CREATE TABLE businesses (
     -- The time of the last write, which the next one isn't before, whatever its server's clock says.
     written_at   TIMESTAMPTZ NOT NULL,
     version      BIGINT      NOT NULL,
+    writes       UUID[]      NOT NULL DEFAULT '{}',
     last_payment BIGINT      NOT NULL DEFAULT 0,
     last_entry   BIGINT      NOT NULL DEFAULT 0
 );

@@ -318,6 +318,59 @@ fn a_business_that_is_held_is_no_other_businesss_affair() {
     site.end();
 }
 
+/// A request that is refused for what another one did in the same transaction isn't refused any more when that is lost.
+#[test]
+fn no_request_is_refused_for_what_was_lost() {
+    let site = Site::start(shared());
+    let business = site.business();
+    let known = site.run(site.payments(Method::POST, business, "", Some(&payment("known"))));
+    assert_eq!(known.status, 201, "{}", known.body);
+    let id = known.body["data"]["id"]
+        .as_str()
+        .expect("a payment has an id");
+    let held = Held::of(&site, &[business.to_owned()]);
+    // The first one waits for the row, so the next two wait together, and are one transaction.
+    let send_after = async |milliseconds, method, below: &str, body: Value| {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        site.payments(method, business, below, Some(&body)).await
+    };
+    let renamed = format!("/{id}");
+    let (first, taking, renaming) = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_secs(1));
+            // All attempts of both transactions.
+            for _ in 0..8 {
+                site.proxy.cut_next(Cut::BeforeCommit);
+            }
+            held.release(&site);
+        });
+        site.run(async {
+            tokio::join!(
+                send_after(0, Method::POST, "", payment("first")),
+                send_after(200, Method::POST, "", payment("taken")),
+                send_after(
+                    400,
+                    Method::PATCH,
+                    &renamed,
+                    json!({"external_id": "taken"})
+                ),
+            )
+        })
+    });
+    assert_eq!(site.proxy.cuts(), 8);
+    assert_eq!((first.status, taking.status), (503, 503));
+    assert_eq!(renaming.status, 503, "{}", renaming.body);
+    // Nobody has the name.
+    let again = site.run(send_after(
+        0,
+        Method::PATCH,
+        &renamed,
+        json!({"external_id": "taken"}),
+    ));
+    assert_eq!(again.status, 200, "{}", again.body);
+    site.end();
+}
+
 /// Requests about more businesses than there are connections, all of them held by somebody else.
 #[test]
 fn a_database_without_free_connections_is_waited_for_and_not_for_ever() {

@@ -129,8 +129,7 @@ where
 
     fn settle(self: Box<Self>, lost: Option<Error>) {
         let answer = match (lost, self.result) {
-            // A request that was refused anyway isn't concerned by the loss of the others' work.
-            (Some(_), Some(Err(error))) => Err(error),
+            // A refusal is lost, too: it may be for what another request of the transaction did.
             (Some(lost), _) => Err(lost),
             (None, Some(result)) => result,
             (None, None) => Err(Error::Closed),

@@ -120,7 +120,8 @@ impl Served {
     #[must_use]
     pub fn start_with(database: &Database, arguments: &[&str]) -> Served {
         let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--token", TOKEN]);
-        command.args(["--business", BUSINESS]);
+        // What migrates a file as a matter of course is asked for in PostgreSQL.
+        command.args(["--business", BUSINESS, "--migrate"]);
         let mut child = with_database(&mut command, "--db", database)
             .args(arguments)
             .stdout(Stdio::null())

@@ -765,8 +765,7 @@ mod tests {
     use super::super::super::{Store, View};
     use super::*;
     use crate::config::Database;
-    use crate::domain::books::Books as _;
-    use crate::domain::resolve::{InvoiceName, Registry as _};
+    use crate::domain::resolve::InvoiceName;
 
     const BUSINESS: Uuid = Uuid::from_u128(1);
 
@@ -885,14 +884,15 @@ mod tests {
     #[tokio::test]
     async fn what_is_remembered_is_forgotten_when_another_server_writes() {
         let opened = open().await;
-        let other = opened_again(&opened).await;
-        let account = |store: &Store| {
-            store.write(payments(), |unit| {
+        let other = self::opened(&opened.database).await;
+        let account = async |store: &Store| {
+            let found = store.write(payments(), |unit| {
                 unit.books(BUSINESS)?.chart_account("CASH")
-            })
+            });
+            found.await.unwrap()
         };
-        let first = account(&opened.store).await.unwrap();
-        assert_eq!(account(&opened.store).await.unwrap(), first);
+        let first = account(&opened.store).await;
+        assert_eq!(account(&opened.store).await, first);
         other
             .write(Scope::Store, |unit| {
                 unit.reset()?;
@@ -900,13 +900,9 @@ mod tests {
             })
             .await
             .unwrap();
-        let second = account(&other).await.unwrap();
+        let second = account(&other).await;
         assert_ne!(second, first);
-        assert_eq!(account(&opened.store).await.unwrap(), second);
-    }
-
-    async fn opened_again(opened: &Opened) -> Store {
-        self::opened(&opened.database).await
+        assert_eq!(account(&opened.store).await, second);
     }
 
     #[tokio::test]

@@ -116,7 +116,8 @@ impl Books {
         history.push(Call {
             operation,
             began,
-            ended: Some(ended),
+            ended,
+            is_answered: true,
         });
     }
 

@@ -16,10 +16,12 @@ mod payment;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use layer_payments_test_postgres::Cluster;
 use layer_payments_tests::engine::Engine;
 use layer_payments_tests::random::{Random, seed, setting};
 use reqwest::Method;
@@ -53,12 +55,48 @@ async fn two_servers_are_one_on_sqlite() {
     servers_are_one(Engine::Sqlite, 2).await;
 }
 
+/// What isn't answered because the database is gone may have been done or not, and all else is as if nothing had happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_are_one_while_postgres_is_killed() {
+    // It ends with the process.
+    let cluster: &Cluster = Box::leak(Box::new(Cluster::start()));
+    let servers = Servers::start_at(cluster.database().into(), 2).that_lose_their_database();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let kills = {
+        let is_over = Arc::clone(&is_over);
+        tokio::task::spawn_blocking(move || {
+            let mut kills = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(700));
+                cluster.kill();
+                cluster.start_again();
+                kills += 1;
+            }
+            kills
+        })
+    };
+    let what = "2 servers while PostgreSQL is killed";
+    let (world, seed) = load(servers, what).await;
+    is_over.store(true, Ordering::Relaxed);
+    let kills = kills.await.expect("PostgreSQL comes back");
+    println!("{what}: {kills} kills");
+    assert!(kills >= 3, "only {kills} kills");
+    let met = judge(world, what, seed).await;
+    assert!(met.contains_key("unanswered"), "{met:?}");
+}
+
 async fn servers_are_one(engine: Engine, count: usize) {
+    let what = format!("{count} servers on {engine:?}");
+    let (world, seed) = load(Servers::start(engine, count), &what).await;
+    judge(world, &what, seed).await;
+}
+
+/// Lets clients do their requests.
+async fn load(servers: Servers, what: &str) -> (Arc<World>, u64) {
     let seed = seed(20_240_227);
     let requests = setting("LAYER_MANY_REQUESTS", 30);
-    let what = format!("{count} servers on {engine:?}");
     println!("{what}: seed {seed}, {CLIENTS} clients, {requests} requests each");
-    let world = Arc::new(World::new(Servers::start(engine, count)));
+    let world = Arc::new(World::new(servers));
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let client = Client {
@@ -70,6 +108,11 @@ async fn servers_are_one(engine: Engine, count: usize) {
     while let Some(ended) = clients.join_next().await {
         ended.expect("a client found a fault; see above");
     }
+    (world, seed)
+}
+
+/// Looks at what there is, and judges all that was answered. Gives how often each kind of answer came.
+async fn judge(world: Arc<World>, what: &str, seed: u64) -> BTreeMap<String, u64> {
     // What each server has at the end is a read of every payment, after all else.
     for server in 0..world.servers.count() {
         world.read_everything(server).await;
@@ -77,7 +120,7 @@ async fn servers_are_one(engine: Engine, count: usize) {
     let business = world.servers.business();
     let entries = world.servers.books_are_in_order(business).await;
     let world = Arc::into_inner(world).expect("the clients have ended");
-    world.judge(&what, seed, entries);
+    world.judge(what, seed, entries)
 }
 
 /// What the clients share.
@@ -118,7 +161,8 @@ impl World {
         let call = Call {
             operation,
             began: reply.began,
-            ended: Some(reply.ended),
+            ended: reply.ended,
+            is_answered: reply.status != 503,
         };
         let mut histories = self
             .histories
@@ -217,7 +261,7 @@ impl World {
     }
 
     /// Checks the history of each payment.
-    fn judge(self, what: &str, seed: u64, entries: u64) {
+    fn judge(self, what: &str, seed: u64, entries: u64) -> BTreeMap<String, u64> {
         let histories = self
             .histories
             .into_inner()
@@ -255,6 +299,7 @@ impl World {
         // Histories in which nothing happens at once would prove nothing.
         assert!(most_at_once >= 4, "only {most_at_once} requests at once");
         self.servers.end(what);
+        met
     }
 }
 
@@ -269,7 +314,8 @@ fn kind(operation: &Operation) -> String {
             Outcome::Unchanged => "unchanged",
         },
         Operation::Record { answer: None, .. } => "unanswered",
-        Operation::Update { .. } => "update",
+        Operation::Update { shown: Some(_), .. } => "update",
+        Operation::Update { shown: None, .. } => "unanswered",
         Operation::Read(Some(_)) => "read",
         Operation::Read(None) => "absent",
     };
@@ -281,7 +327,7 @@ fn at_once(history: &[Call<Operation>]) -> usize {
     let mut events: Vec<(u64, bool)> = Vec::new();
     for call in history {
         events.push((call.began, true));
-        events.extend(call.ended.map(|ended| (ended, false)));
+        events.push((call.ended, false));
     }
     events.sort_unstable();
     let (mut now, mut most) = (0_usize, 0);
@@ -342,6 +388,14 @@ impl Client {
                 .servers
                 .payments(server, Method::POST, "", Some(&body))
                 .await;
+            if reply.status == 503 {
+                let operation = Operation::Record {
+                    amount,
+                    memo: memo.clone(),
+                    answer: None,
+                };
+                return world.note(&name, &reply, operation);
+            }
             let outcome = Outcome::named(&reply.body["meta"]["idempotency"]["outcomes"][0]);
             let expected = if outcome == Outcome::Created {
                 201
@@ -378,17 +432,22 @@ impl Client {
             })
             .collect();
         let (reply, answers) = self.send_bulk(&sent).await;
-        for ((name, amount, memo), (answer, _)) in sent.into_iter().zip(answers) {
-            self.world.know(&name, &answer.shown);
+        let mut answers = answers.into_iter();
+        for (name, amount, memo) in sent {
+            let answer = answers.next().map(|(answer, _)| answer);
+            if let Some(answer) = &answer {
+                self.world.know(&name, &answer.shown);
+            }
             let operation = Operation::Record {
                 amount,
                 memo,
-                answer: Some(answer),
+                answer,
             };
             self.world.note(&name, &reply, operation);
         }
     }
 
+    /// Sends a bulk, and gives what is answered about each payment: nothing, if the database is gone.
     async fn send_bulk(
         &mut self,
         sent: &[(String, u64, Option<String>)],
@@ -403,6 +462,9 @@ impl Client {
             .servers
             .payments(server, Method::POST, "/bulk", Some(&body))
             .await;
+        if reply.status == 503 {
+            return (reply, Vec::new());
+        }
         assert_eq!(reply.status, 200, "{}", reply.body);
         let payments = reply.body["data"].as_array().expect("a bulk is a list");
         assert_eq!(payments.len(), sent.len(), "{}", reply.body);
@@ -436,14 +498,14 @@ impl Client {
             "half of the group was there: {outcomes:?}"
         );
         let payments: Vec<Value> = answers.into_iter().map(|(_, payment)| payment).collect();
-        let shown = self.world.as_one(&payments).expect("a group has members");
+        let answer = self.world.as_one(&payments).map(|shown| Answer {
+            outcome: outcomes[0],
+            shown,
+        });
         let operation = Operation::Record {
             amount,
             memo,
-            answer: Some(Answer {
-                outcome: outcomes[0],
-                shown,
-            }),
+            answer,
         };
         self.world.note(&group, &reply, operation);
     }
@@ -478,31 +540,39 @@ impl Client {
             .servers
             .payments(server, Method::PATCH, &format!("/{id}"), Some(&body))
             .await;
-        assert_eq!(reply.status, 200, "{}", reply.body);
-        let shown = self.world.names.shown(&reply.body["data"]);
+        let shown = if reply.status == 503 {
+            None
+        } else {
+            assert_eq!(reply.status, 200, "{}", reply.body);
+            Some(self.world.names.shown(&reply.body["data"]))
+        };
         let operation = Operation::Update {
             memo,
             reference,
-            shown: Some(shown),
+            shown,
         };
         self.world.note(&name, &reply, operation);
     }
 
     async fn read(&mut self) {
         let name = self.payment();
-        let payments = self.found(&format!("?external_id={name}")).await;
-        assert!(payments.1.len() <= 1, "{name} is there twice: {payments:?}");
+        let found = self.found(&format!("?external_id={name}")).await;
+        let Some((reply, payments)) = found else {
+            return;
+        };
+        assert!(payments.len() <= 1, "{name} is there twice: {payments:?}");
         let shown = payments
-            .1
             .first()
             .map(|payment| self.world.names.shown(payment));
-        self.world.note(&name, &payments.0, Operation::Read(shown));
+        self.world.note(&name, &reply, Operation::Read(shown));
     }
 
     /// Reads a group from a page of all payments, which is of one moment.
     async fn read_group(&mut self) {
         let group = self.group();
-        let (reply, listed) = self.found("?limit=1000").await;
+        let Some((reply, listed)) = self.found("?limit=1000").await else {
+            return;
+        };
         let names = members(&group);
         let mut payments: Vec<Value> = listed
             .into_iter()
@@ -517,15 +587,19 @@ impl Client {
         self.world.note(&group, &reply, Operation::Read(shown));
     }
 
-    async fn found(&mut self, query: &str) -> (Reply, Vec<Value>) {
+    /// What is listed, unless the database is gone.
+    async fn found(&mut self, query: &str) -> Option<(Reply, Vec<Value>)> {
         let server = self.server();
         let reply = self
             .world
             .servers
             .payments(server, Method::GET, query, None)
             .await;
+        if reply.status == 503 {
+            return None;
+        }
         assert_eq!(reply.status, 200, "{}", reply.body);
         let payments = reply.body["data"].as_array().cloned().unwrap_or_default();
-        (reply, payments)
+        Some((reply, payments))
     }
 }

@@ -53,6 +53,12 @@ impl Engine {
     }
 }
 
+impl From<test_postgres::Database<'static>> for Place {
+    fn from(database: test_postgres::Database<'static>) -> Place {
+        Place(Owned::Postgres(database))
+    }
+}
+
 impl Place {
     /// Where it is.
     #[must_use]

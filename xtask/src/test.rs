@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// The proofs, each a test target of the tests crate that `cargo test` leaves out unless it is named, with what it shows.
-const PROOFS: [(&str, &str); 7] = [
+const PROOFS: [(&str, &str); 9] = [
     (
         "contract",
         "the server against the spec, by thousands of requests",
@@ -26,7 +26,15 @@ const PROOFS: [(&str, &str); 7] = [
         "languages",
         "clients of other languages do one scenario against the server",
     ),
+    (
+        "many",
+        "many servers over one database are one, by their answers to clients that race",
+    ),
     ("model", "every reply against the one that a model predicts"),
+    (
+        "outages",
+        "what is acknowledged, refused and made good for while PostgreSQL goes away",
+    ),
     (
         "published",
         "what is published, as those see it who have nothing else",

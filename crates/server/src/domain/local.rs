@@ -10,6 +10,7 @@ use layer_payments_types::{
     self as types, AccountIdentifier, AccountType, BankTransaction, BankTransactionDirection,
     CategorizationStatus, CreateInvoicePayment, Field, Match, MatchDetails, MatchType, Normality,
 };
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use uuid::Uuid;
@@ -23,6 +24,9 @@ use super::resolve::Refusal;
 use crate::object;
 use crate::text::shortened;
 
+/// The year 1, at its beginning.
+const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+
 /// A business to create.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +37,7 @@ pub(crate) struct NewBusiness {
     pub(crate) external_id: Option<String>,
     #[serde(default)]
     pub(crate) name: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time_or_null")]
     pub(crate) closing_date: Option<Timestamp>,
 }
 
@@ -41,7 +45,7 @@ pub(crate) struct NewBusiness {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BusinessUpdate {
-    #[serde(deserialize_with = "Option::deserialize")]
+    #[serde(deserialize_with = "time_or_null")]
     pub(crate) closing_date: Option<Timestamp>,
 }
 
@@ -131,6 +135,7 @@ pub(crate) struct NewPayout {
     paid_out_amount: i64,
     #[serde(default)]
     fee: i64,
+    #[serde(deserialize_with = "time")]
     completed_at: Timestamp,
     #[serde(deserialize_with = "object::list")]
     payments: Vec<PaymentName>,
@@ -218,6 +223,7 @@ pub(crate) struct NewMatch {
 struct NewBankTransaction {
     #[serde(default)]
     id: Option<Uuid>,
+    #[serde(deserialize_with = "time")]
     date: Timestamp,
     amount: i64,
     #[serde(default)]
@@ -232,6 +238,24 @@ struct NewBankTransaction {
     description: Option<String>,
     #[serde(default)]
     account_name: Option<String>,
+}
+
+/// Reads a time that has a year of our era: not every store has others.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let time = Timestamp::deserialize(deserializer)?;
+    if time < EARLIEST {
+        return Err(D::Error::custom(format_args!(
+            "the time {time} lies before {EARLIEST}; give the right year"
+        )));
+    }
+    Ok(time)
+}
+
+fn time_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    #[derive(Deserialize)]
+    struct Time(#[serde(deserialize_with = "time")] Timestamp);
+    let time = Option::<Time>::deserialize(deserializer)?;
+    Ok(time.map(|Time(time)| time))
 }
 
 /// What a match belongs to.

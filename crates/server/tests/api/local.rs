@@ -34,6 +34,32 @@ fn fault(reply: &Reply, pointer: &str, code: &str) {
 }
 
 #[tokio::test]
+async fn times_before_our_era_are_refused() {
+    let server = TestServer::fresh().await;
+    for early in ["0000-12-31T23:59:59Z", "-004800-01-01T00:00:00Z"] {
+        let update = json!({"closing_date": early});
+        let payout = json!({"paid_out_amount": 1, "completed_at": early, "payments": []});
+        let matched = json!({"payout_id": OTHER, "bank_transaction": {"date": early, "amount": 1}});
+        for (method, below, body, pointer) in [
+            (Method::PATCH, "", update.clone(), "/closing_date"),
+            (Method::POST, "/payouts", payout, "/completed_at"),
+            (Method::POST, "/matches", matched, "/bank_transaction/date"),
+        ] {
+            fault(
+                &server.local(method, below, Some(&body)).await,
+                pointer,
+                "body-invalid",
+            );
+        }
+        let created = ask(&server, Method::POST, "/local/businesses", Some(&update)).await;
+        fault(&created, "/closing_date", "body-invalid");
+    }
+    let first = json!({"closing_date": "0001-01-01T00:00:00Z"});
+    let taken = server.local(Method::PATCH, "", Some(&first)).await.ok();
+    assert_eq!(taken.body["data"]["closing_date"], first["closing_date"]);
+}
+
+#[tokio::test]
 async fn businesses_are_created_once_and_found() {
     let server = TestServer::fresh().await;
     let create =

@@ -158,6 +158,9 @@ pub(super) struct NewEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: i64,
+    /// The id of the last write. It alone says that the row is the one that is remembered: counters come to the same
+    /// values again where the database was taken back, as by a standby that lacked the last transactions.
+    pub(super) last_write: Option<Uuid>,
     pub(super) closing_date: Option<Timestamp>,
     pub(super) last_payment: i64,
     pub(super) last_entry: i64,
@@ -336,19 +339,21 @@ impl State {
         self.kept_entries = self.entries.len();
     }
 
-    /// Counts the transaction.
-    pub(super) fn next_version(&mut self) -> Header {
+    /// Counts the transaction, which has this id.
+    pub(super) fn next_version(&mut self, write: Uuid) -> Header {
         self.header.version += 1;
+        self.header.last_write = Some(write);
         self.current.version = self.header.version;
+        self.current.last_write = self.header.last_write;
         self.written = Some(self.header.version);
         self.header
     }
 
     /// Notes the closing date that is written.
-    pub(super) fn close_until(&mut self, closing_date: Option<Timestamp>) -> Header {
+    pub(super) fn close_until(&mut self, closing_date: Option<Timestamp>, write: Uuid) -> Header {
         self.header.closing_date = closing_date;
         self.current.closing_date = closing_date;
-        self.next_version()
+        self.next_version(write)
     }
 
     fn learn_payment(&mut self, kept: Kept) {

@@ -83,7 +83,7 @@ pub(super) fn save(
         &mut statements,
     );
     state.forget_kept_entries();
-    let header = state.next_version();
+    let header = state.next_version(write);
     statements.add(
         concat!(
             "UPDATE businesses SET version = $2, last_payment = $3, last_entry = $4, written_at = $5, ",

@@ -596,8 +596,9 @@ struct PostgresUnit<'a> {
 }
 
 /// Locks a business's row and reads what [`PostgresUnit::locked`] takes.
-const LOCK: &str = "SELECT version, closing_date, last_payment, last_entry, written_at FROM businesses WHERE id = $1
-     FOR NO KEY UPDATE";
+const LOCK: &str =
+    "SELECT version, closing_date, last_payment, last_entry, written_at, writes[1] FROM businesses
+     WHERE id = $1 FOR NO KEY UPDATE";
 
 impl PostgresUnit<'_> {
     /// What is known of a business, which is locked from now on. `None` if it isn't there.
@@ -618,6 +619,7 @@ impl PostgresUnit<'_> {
     fn locked(&mut self, business: Uuid, row: &Row) -> Result<State, Error> {
         let header = Header {
             version: get(row, 0)?,
+            last_write: get(row, 5)?,
             closing_date: get(row, 1)?,
             last_payment: get(row, 2)?,
             last_entry: get(row, 3)?,
@@ -673,8 +675,8 @@ impl Unit for PostgresUnit<'_> {
         };
         // Versions begin where no business with this id that was removed can have ended.
         self.link.execute(
-            "INSERT INTO businesses (id, number, external_id, name, closing_date, created_at, written_at, version)
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
+            "INSERT INTO businesses (id, number, external_id, name, closing_date, created_at, written_at, version, writes)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, ARRAY[$8::uuid])",
             &[
                 &new.id,
                 &number,
@@ -683,6 +685,7 @@ impl Unit for PostgresUnit<'_> {
                 &new.closing_date,
                 &self.now,
                 &Timestamp::now().as_microsecond(),
+                &self.write,
             ],
         )?;
         if let Some(indexed) = indexed {
@@ -701,10 +704,11 @@ impl Unit for PostgresUnit<'_> {
         business: Uuid,
         closing_date: Option<Timestamp>,
     ) -> Result<Business, Error> {
+        let write = self.write;
         let Some(state) = self.state(business)? else {
             return Err(Error::NoBusiness(business));
         };
-        let version = state.close_until(closing_date).version;
+        let version = state.close_until(closing_date, write).version;
         let row = self.link.query_opt(
             concat!(
                 "UPDATE businesses SET closing_date = $2, version = $3, ",

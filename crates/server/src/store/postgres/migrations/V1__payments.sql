@@ -22,7 +22,7 @@ CREATE TABLE store (
 INSERT INTO store (is_only, last_business) VALUES (true, 0);
 
 -- A write locks its business's row first, so the writes of a business are in one order, whichever server has them. The
--- counters say what was given last; by `version` a server knows whether what it remembers still holds, too.
+-- counters say what was given last; by the first of `writes` a server knows whether what it remembers still holds, too.
 CREATE TABLE businesses (
     id           UUID        PRIMARY KEY,
     number       BIGINT      NOT NULL,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use layer_payments_tests::books;
 use layer_payments_tests::engine::{Engine, Place};
+use layer_payments_tests::pages;
 use layer_payments_tests::process::{Served, TOKEN};
 use layer_payments_tests::random::Random;
 use reqwest::Method;
@@ -174,40 +175,29 @@ impl Servers {
 
     /// All payments of a business, page by page.
     pub(crate) async fn list(&self, server: usize, limit: u32) -> Vec<Value> {
-        let mut listed = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let below = format!("?limit={limit}{cursor}");
-            let page = self.payments(server, Method::GET, &below, None).await;
+        pages::payments(limit, async |query| {
+            let page = self.payments(server, Method::GET, &query, None).await;
             assert_eq!(page.status, 200, "{}", page.body);
-            listed.extend(page.body["data"].as_array().into_iter().flatten().cloned());
-            match page.body["meta"]["pagination"]["cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return listed,
-            }
-        }
+            page.body
+        })
+        .await
     }
 
     /// Checks the books at the end: by the program, and that no entry of the journal is missing. Gives how many there are.
     pub(crate) async fn books_are_in_order(&self, business: &str) -> u64 {
         books::check(&self.place.database());
-        let mut after = 0;
-        loop {
-            let below = format!("journal-entries?limit=1000&after={after}");
-            let page = self.local(0, Method::GET, business, &below, None).await;
-            for entry in page.body["data"].as_array().into_iter().flatten() {
-                after += 1;
-                assert_eq!(entry["entry_number"], after, "an entry is missing: {entry}");
-            }
-            if page.body["meta"]["pagination"]["has_more"] != true {
-                break;
-            }
-        }
+        let entries = pages::journal(async |query| {
+            let below = format!("journal-entries{query}");
+            self.local(0, Method::GET, business, &below, None)
+                .await
+                .body
+        })
+        .await;
         let balance = self
             .local(0, Method::GET, business, "trial-balance", None)
             .await;
         assert_eq!(balance.body["data"]["is_balanced"], true);
-        after
+        entries
     }
 
     /// Ends the servers, each of which has to have had some of the requests, and says what was answered.

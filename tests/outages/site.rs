@@ -9,6 +9,7 @@ use futures_util::future::{join, join_all};
 use layer_payments_test_postgres::{Cluster, Database, Proxy};
 use layer_payments_tests::books;
 use layer_payments_tests::engine;
+use layer_payments_tests::pages;
 use layer_payments_tests::process::{Served, TOKEN};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -203,40 +204,29 @@ impl<'c> Site<'c> {
     /// How often each memo is there.
     async fn memos(&self) -> BTreeMap<String, u64> {
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
-        let mut cursor = String::new();
-        loop {
-            let below = format!("?limit=1000{cursor}");
+        let listed = pages::payments(1_000, async |query| {
             let page = self
-                .payments(Method::GET, self.business(), &below, None)
+                .payments(Method::GET, self.business(), &query, None)
                 .await;
             assert_eq!(page.status, 200, "{}", page.body);
-            for payment in page.body["data"].as_array().into_iter().flatten() {
-                let memo = payment["memo"].as_str().unwrap_or_default();
-                *found.entry(memo.to_owned()).or_default() += 1;
-            }
-            match page.body["meta"]["pagination"]["cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return found,
-            }
+            page.body
+        });
+        for payment in listed.await {
+            let memo = payment["memo"].as_str().unwrap_or_default();
+            *found.entry(memo.to_owned()).or_default() += 1;
         }
+        found
     }
 
     async fn no_entry_is_missing(&self) {
-        let mut after = 0;
-        loop {
+        pages::journal(async |query| {
             let path = format!(
-                "/local/businesses/{}/journal-entries?limit=1000&after={after}",
+                "/local/businesses/{}/journal-entries{query}",
                 self.business()
             );
-            let page = self.send(Method::GET, &path, None).await;
-            for entry in page.body["data"].as_array().into_iter().flatten() {
-                after += 1;
-                assert_eq!(entry["entry_number"], after, "an entry is missing: {entry}");
-            }
-            if page.body["meta"]["pagination"]["has_more"] != true {
-                return;
-            }
-        }
+            self.send(Method::GET, &path, None).await.body
+        })
+        .await;
     }
 
     fn end_of_log(&self) -> String {

@@ -4,6 +4,7 @@
 
 pub mod books;
 pub mod engine;
+pub mod pages;
 pub mod process;
 pub mod random;
 pub mod tools;

@@ -117,7 +117,6 @@ impl Books {
             operation,
             began,
             ended,
-            is_answered: true,
         });
     }
 

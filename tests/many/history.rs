@@ -20,15 +20,19 @@ pub(crate) trait Operation: fmt::Debug {
 
     /// The state after it, or `None` if the answer isn't that of an object in this state.
     fn apply(&self, state: &Self::State) -> Option<Self::State>;
+
+    /// Whether it was answered. If not, it was done before it ended, or never will be.
+    fn is_answered(&self) -> bool {
+        true
+    }
 }
 
-/// An operation, and when it began and ended. One that wasn't answered was done between the two, or never will be.
+/// An operation, and when it began and ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Call<O> {
     pub(crate) operation: O,
     pub(crate) began: u64,
     pub(crate) ended: u64,
-    pub(crate) is_answered: bool,
 }
 
 /// An order of the calls in which every answer is right, by their places in `calls`. Those that weren't answered may be
@@ -44,9 +48,11 @@ pub(crate) fn order<O: Operation>(
     let mut by_end: Vec<usize> = (0..calls.len()).collect();
     // What ended first was done first in most histories, so that few choices are taken back.
     by_end.sort_by_key(|place| (calls[*place].ended, calls[*place].began));
-    let (answered, unanswered): (Vec<usize>, Vec<usize>) =
-        (0..calls.len()).partition(|place| calls[*place].is_answered);
-    let answered = answered.len();
+    let is_answered = |place: usize| calls[place].operation.is_answered();
+    let unanswered: Vec<usize> = (0..calls.len())
+        .filter(|place| !is_answered(*place))
+        .collect();
+    let answered = calls.len() - unanswered.len();
     let mut search = Search {
         calls,
         by_end,
@@ -81,7 +87,7 @@ pub(crate) fn order<O: Operation>(
                     ));
                 }
                 order.push(place);
-                answered_in_order += usize::from(calls[place].is_answered);
+                answered_in_order += usize::from(is_answered(place));
                 states.push(state);
                 choices.push(search.choices());
             }
@@ -91,7 +97,7 @@ pub(crate) fn order<O: Operation>(
                 let Some(place) = order.pop() else {
                     return Err(stuck(calls, &longest));
                 };
-                answered_in_order -= usize::from(calls[place].is_answered);
+                answered_in_order -= usize::from(is_answered(place));
                 search.done.remove(place);
             }
         }
@@ -132,11 +138,14 @@ impl<O: Operation> Search<'_, O> {
         let late = self.late();
         let mut choices = self.by_end.clone();
         choices.retain(|place| !late.has(*place));
-        let first_end = choices.iter().map(call).find(|call| call.is_answered);
+        let first_end = choices
+            .iter()
+            .map(call)
+            .find(|call| call.operation.is_answered());
         let first_end = first_end.map_or(u64::MAX, |call| call.ended);
         choices.retain(|place| call(place).began <= first_end);
         // What wasn't answered was seldom done.
-        choices.sort_by_key(|place| !call(place).is_answered);
+        choices.sort_by_key(|place| !call(place).operation.is_answered());
         choices.reverse();
         choices
     }
@@ -216,7 +225,6 @@ mod tests {
             operation,
             began,
             ended,
-            is_answered: true,
         }
     }
 
@@ -441,7 +449,6 @@ mod tests {
             },
             began: 3,
             ended: 4,
-            is_answered: false,
         };
         for known in [shown("a", 1, Some("m")), shown("a", 2, Some("m"))] {
             let calls = [

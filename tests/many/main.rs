@@ -162,7 +162,6 @@ impl World {
             operation,
             began: reply.began,
             ended: reply.ended,
-            is_answered: reply.status != 503,
         };
         let mut histories = self
             .histories

@@ -84,6 +84,13 @@ impl State {
 impl history::Operation for Operation {
     type State = Option<State>;
 
+    fn is_answered(&self) -> bool {
+        !matches!(
+            self,
+            Operation::Record { answer: None, .. } | Operation::Update { shown: None, .. }
+        )
+    }
+
     fn apply(&self, state: &Option<State>) -> Option<Option<State>> {
         match self {
             Operation::Record {

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use layer_payments_test_postgres::{Cluster, Cut, shared};
+use layer_payments_test_postgres::{CUT_CONNECTIONS, Cluster, Cut, shared};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -184,10 +184,7 @@ fn a_database_that_is_restarted_and_killed_under_load_comes_back() {
                 asked.expect("psql can be run").success()
             });
             some_time();
-            site.database.sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            );
+            site.database.sql(CUT_CONNECTIONS);
         }
     });
     site.recovers();

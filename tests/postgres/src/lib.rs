@@ -40,6 +40,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long is waited before something is asked for again.
 const POLL: Duration = Duration::from_millis(5);
 
+/// Ends all connections to a database but the one that it is sent on.
+pub const CUT_CONNECTIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// The user that owns everything, and the password. It is always the same, so that tests can look for it where no password
 /// may be.
 const USER: &str = "layer";

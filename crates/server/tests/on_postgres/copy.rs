@@ -190,10 +190,7 @@ async fn a_copy_that_is_cut_off_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = filled(directory.path()).await;
     let place = migrated().await;
-    let cut = place.sql_later(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    );
+    let cut = place.sql_later(layer_payments_test_postgres::CUT_CONNECTIONS);
     // Cut off when the rows are written and not committed yet.
     let result = copy(&path, &place.postgres(), move |progress| {
         if progress.step == CopyStep::CheckTarget {

@@ -90,13 +90,10 @@ async fn a_database_that_is_taken_back_under_its_servers_keeps_its_books_in_orde
     second.record(&tagged("second", 30)).await.ok();
     first.record(&tagged("first", 1)).await.ok();
     assert_eq!(first.listed("").await, ["kept", "second", "first"]);
-    let trial_balance = |server: &TestServer| {
-        let path = format!("/local/businesses/{BUSINESS}/trial-balance");
-        let request = server.client.get(format!("{}{path}", server.base));
-        send(request.bearer_auth(crate::harness::TOKEN))
-    };
-    let (one, other) = tokio::join!(trial_balance(&first), trial_balance(&second));
-    assert_eq!(one.ok().body, other.ok().body);
+    assert_eq!(
+        first.look("/trial-balance").await,
+        second.look("/trial-balance").await
+    );
     // They check the books.
     first.stop().await;
     second.stop().await;

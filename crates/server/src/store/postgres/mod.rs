@@ -98,21 +98,7 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&mut dyn View) -> Result<T, Error> + Send + 'static,
     {
-        let connection = self.pool.get().await?;
-        let (runtime, patience) = (Handle::current(), self.pool.patience());
-        let task = tokio::task::spawn_blocking(move || {
-            connect::on(connection, |connection| {
-                let link = Link::new(connection, &runtime, patience);
-                let result = snapshot(link, |reader| work(reader));
-                // Nothing was written; this only ends the snapshot.
-                let is_good = link.end(&result);
-                (result, is_good)
-            })
-        });
-        match task.await {
-            Ok(result) => result,
-            Err(error) => Err(Error::Panicked(error.to_string())),
-        }
+        on_link(&self.pool, |link| snapshot(link, |reader| work(reader))).await
     }
 
     /// Checks the books of all businesses. Gives a line for each fault.
@@ -150,6 +136,29 @@ impl Postgres {
     /// Finishes what was taken and closes the connections; later requests get [`Error::Closed`].
     pub(super) async fn close(&self) {
         self.writer.close().await;
+    }
+}
+
+/// Runs what keeps nothing on a connection of the pool, on a thread that may wait. The transaction that it leaves open is
+/// taken back.
+async fn on_link<T, F>(pool: &Pool, work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce(Link<'_>) -> Result<T, Error> + Send + 'static,
+{
+    let connection = pool.get().await?;
+    let (runtime, patience) = (Handle::current(), pool.patience());
+    let task = tokio::task::spawn_blocking(move || {
+        connect::on(connection, |connection| {
+            let link = Link::new(connection, &runtime, patience);
+            let result = work(link);
+            let is_good = link.end(&result);
+            (result, is_good)
+        })
+    });
+    match task.await {
+        Ok(result) => result,
+        Err(error) => Err(Error::Panicked(error.to_string())),
     }
 }
 

@@ -35,7 +35,7 @@ use super::books::{Header, PostgresBooks, State};
 use super::connect::{self, IsGood, Pool};
 use super::load::{Link, get};
 use super::names::{Name, text};
-use super::{read, save};
+use super::{on_link, read, save};
 use crate::domain::local::{
     Business, IsNew, LocalBooks, NewBusiness, business_name_taken, not_empty,
 };
@@ -322,7 +322,8 @@ impl Inner {
         let started = Instant::now();
         let mut attempt = 1;
         loop {
-            match self.is_written(business, write).await {
+            let asked = on_link(&self.pool, move |link| ask(link, business, write));
+            match asked.await {
                 Ok(outcome) => return outcome,
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -335,23 +336,6 @@ impl Inner {
             if started.elapsed() > FINDING_OUT {
                 return Outcome::Unknown;
             }
-        }
-    }
-
-    async fn is_written(&self, business: Option<Uuid>, write: Write) -> Result<Outcome, Error> {
-        let connection = self.pool.get().await?;
-        let (runtime, patience) = (self.runtime.clone(), self.pool.patience());
-        let ask = move || {
-            connect::on(connection, |connection| {
-                let link = Link::new(connection, &runtime, patience);
-                let result = ask(link, business, write);
-                let is_good = link.end(&result);
-                (result, is_good)
-            })
-        };
-        match tokio::task::spawn_blocking(ask).await {
-            Ok(result) => result,
-            Err(error) => Err(Error::Panicked(error.to_string())),
         }
     }
 }
@@ -924,15 +908,13 @@ mod tests {
     #[tokio::test]
     async fn a_lost_transaction_is_run_again_and_counts_once() {
         let opened = open().await;
-        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let database = opened.database.name().to_owned();
         let mut runs = 0;
         let counted = opened.store.write(payments(), move |unit| {
             name(unit, "lost")?;
             runs += 1;
             if runs == 1 {
-                test_postgres::shared().sql(&database, cut);
+                test_postgres::shared().sql(&database, test_postgres::CUT_CONNECTIONS);
             }
             // Notices that the connection is gone.
             name(unit, "kept")?;

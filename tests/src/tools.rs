@@ -2,7 +2,7 @@
 //!
 //! A set is installed once for each list of pinned versions. A machine where that isn't possible fails the test.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -34,6 +34,10 @@ pub fn python(name: &str, requirements: &Path) -> PathBuf {
 pub fn installed(name: &str, versions: &Path, install: impl Fn(&Path)) -> PathBuf {
     let wanted = fs::read_to_string(versions).expect("the list of versions is readable");
     let folder = root().join("target/tools").join(name);
+    fs::create_dir_all(&folder).expect("the folder of tools can be made");
+    // Tests that run at the same time may need the same tools. The lock ends with the function or the process.
+    let lock = File::create(folder.with_extension("lock")).expect("the folder above is writable");
+    lock.lock().expect("a file of one's own can be locked");
     // Written last, so that an installation that was interrupted is begun again.
     let complete = folder.join("installed.txt");
     if fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
@@ -41,9 +45,7 @@ pub fn installed(name: &str, versions: &Path, install: impl Fn(&Path)) -> PathBu
     }
     println!("installing into {}", folder.display());
     let started = Instant::now();
-    if folder.exists() {
-        fs::remove_dir_all(&folder).expect("an older installation can be removed");
-    }
+    fs::remove_dir_all(&folder).expect("an older installation can be removed");
     fs::create_dir_all(&folder).expect("the folder of tools can be made");
     install(&folder);
     fs::write(&complete, wanted).expect("the folder of tools is writable");

@@ -219,6 +219,28 @@ mod tests {
             .unwrap()
     }
 
+    #[test]
+    fn a_new_file_is_opened_by_many_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..40 {
+            let path = directory.path().join(format!("{round}.db"));
+            let start = std::sync::Barrier::new(6);
+            std::thread::scope(|scope| {
+                let opening: Vec<_> = (0..6)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            start.wait();
+                            Sqlite::open_file(&path, Policy::default()).map(drop)
+                        })
+                    })
+                    .collect();
+                for opened in opening {
+                    opened.join().unwrap().unwrap();
+                }
+            });
+        }
+    }
+
     #[tokio::test]
     async fn a_file_is_set_up_to_keep_what_is_acknowledged() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,9 +1,11 @@
 //! Opening a database: settings, identity and migrations.
 
 use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use rusqlite_migration::{HookError, M, Migrations};
 
 use super::super::{Error, OpenError, Policy};
@@ -35,10 +37,13 @@ fn migrations() -> Migrations<'static> {
 /// Statements are built from a handful of fixed texts; this many of them stay prepared on each connection.
 const STATEMENT_CACHE: usize = 128;
 
+/// How long a lock of another process is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Settings of every connection. Each is per connection except the journal mode, which the file remembers.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.execute_batch(
         // FULL makes COMMIT wait until the log is on disk: what was acknowledged survives a loss of power.
         "PRAGMA synchronous = FULL;
@@ -61,7 +66,19 @@ pub(super) fn use_wal(connection: &Connection) -> Result<(), OpenError> {
          -- after nearly every bulk.
          PRAGMA wal_autocheckpoint = 4000;",
     )?;
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    let started = Instant::now();
+    let mode: String = loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            // SQLite doesn't wait by itself for another process that opens the new file at the same time.
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && started.elapsed() < PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            mode => break mode?,
+        }
+    };
     if mode == "wal" {
         Ok(())
     } else {
@@ -71,14 +88,13 @@ pub(super) fn use_wal(connection: &Connection) -> Result<(), OpenError> {
 
 /// Refuses a file that another program wrote. Changes nothing.
 pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
-    let application_id: i32 =
-        connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    if application_id == APPLICATION_ID {
-        return Ok(());
-    }
-    let objects: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application_id == 0 && objects == 0 {
+    // In one statement, so that both are of one moment: another process may just be laying out the file.
+    let (application_id, objects): (i32, i64) = connection.query_row(
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if application_id == APPLICATION_ID || (application_id == 0 && objects == 0) {
         Ok(())
     } else {
         Err(OpenError::Foreign)
@@ -86,12 +102,19 @@ pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
 }
 
 /// Claims an empty database and brings the schema of any to the newest version. One from a newer release of this
-/// server is refused.
+/// server is refused. Several processes may do it at once; all but one find it done.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     check(connection)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migrations().to_latest(connection)?;
-    Ok(())
+    // A transaction that reads first and then finds another one's writes would fail without having waited.
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
+    let migrated = migrations().to_latest(connection);
+    connection.set_transaction_behavior(TransactionBehavior::Deferred);
+    match migrated {
+        // The version was read before the transaction, so another process may have done the same meanwhile.
+        Err(_) if check_version(connection).is_ok() => Ok(()),
+        migrated => Ok(migrated?),
+    }
 }
 
 /// Refuses a file whose schema isn't of this release. Changes nothing.
